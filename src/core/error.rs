@@ -1,0 +1,71 @@
+//! Why a request was not answered with what it asked for. [`crate::http::error`] alone gives each a status.
+
+/// A request's failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// 400 with these messages.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// 403 `permission denied`, with what else there is to say.
+    #[error("permission denied")]
+    Denied(Vec<String>),
+    /// 404 with no messages: nothing is there.
+    #[error("nothing is there")]
+    Absent,
+    /// 404 with these messages: no route leads there.
+    #[error("{0}")]
+    NoRoute(String),
+    /// 405.
+    #[error("unsupported operation")]
+    Unsupported,
+    /// 413.
+    #[error("request body too large")]
+    TooLarge,
+    /// 503: the node is sealed.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// 400: there is no cluster yet.
+    #[error("Vault is not initialized")]
+    NotInitialized,
+    /// Not carried out and may be sent again: 503 with Retry-After.
+    #[error("{0}")]
+    Unavailable(String),
+    /// May or may not have been carried out: 500, never made to look retryable.
+    #[error("the outcome of the request is unknown: {0}")]
+    Unknown(String),
+    /// 500: a bug or a broken store.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// This node cannot serve it; the active node can. Never reaches a client: the standby forwards or redirects.
+    #[error("this node is not the active node")]
+    Standby,
+    /// The read set did not hold: the pipeline runs the request again. Never reaches a client.
+    #[error("a conflicting write")]
+    Conflict,
+}
+
+impl Error {
+    /// 400 with one message.
+    pub fn invalid(message: impl Into<String>) -> Error {
+        Error::Invalid(vec![message.into()])
+    }
+
+    /// 400 that names a field.
+    pub fn field(field: &str, message: &str) -> Error {
+        Error::Invalid(vec![format!("field {field:?}: {message}")])
+    }
+
+    /// 403 without more words.
+    pub fn denied() -> Error {
+        Error::Denied(Vec::new())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::Internal(error.to_string())
+    }
+}
+
+/// The result of what a request does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,2 @@
+//! Secret engines.
+pub mod backend;

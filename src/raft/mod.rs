@@ -1,0 +1,6 @@
+//! Raft: openraft's types and settings, log, state machine, transport, membership.
+
+pub mod command;
+pub mod log;
+pub mod state;
+pub mod types;

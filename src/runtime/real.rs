@@ -1,0 +1,289 @@
+//! Production's world: the only file that names the operating system's clocks, sockets, files and entropy.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::clock::{ClockSource, UnixTime};
+use super::disk::{DiskSource, Entry, FileSource, Open};
+use super::net::{Listener, ListenerSource, NetworkSource, Peer, Stream};
+use super::offload::{Job, Offload, OffloadSource, Pool};
+use super::{Clock, Disk, Entropy, Network, Runtime, Trace};
+
+/// Builds production's world.
+pub(super) fn runtime() -> Runtime {
+    let offload = offload();
+    Runtime {
+        net: Network::new(RealNetwork),
+        disk: Disk::new(RealDisk(offload.clone())),
+        clock: Clock::new(RealClock),
+        entropy: Entropy::os(fill),
+        offload,
+        trace: Trace::default(),
+    }
+}
+
+/// The real pools: blocking threads of the runtime, bounded per kind.
+pub fn offload() -> Offload {
+    let pool = |size| Arc::new(Semaphore::new(size));
+    Offload::new(RealOffload { disk: pool(8), sync: pool(4), state: pool(8), compute: pool(2) })
+}
+
+/// The real file system, for the few parts that need it whatever the world (RocksDB's directories).
+pub fn disk(offload: Offload) -> Disk {
+    Disk::new(RealDisk(offload))
+}
+
+fn fill(mut bytes: &mut [u8]) {
+    while !bytes.is_empty() {
+        match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {
+            Ok(filled) => bytes = &mut bytes[filled..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => panic!("the operating system gives no entropy: {errno}"),
+        }
+    }
+}
+
+struct RealClock;
+
+impl ClockSource for RealClock {
+    fn now(&self) -> UnixTime {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        UnixTime(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))
+    }
+
+    fn boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+}
+
+struct RealOffload {
+    disk: Arc<Semaphore>,
+    sync: Arc<Semaphore>,
+    state: Arc<Semaphore>,
+    compute: Arc<Semaphore>,
+}
+
+impl OffloadSource for RealOffload {
+    fn run(&self, pool: Pool, job: Job) -> BoxFuture<'static, ()> {
+        let semaphore = match pool {
+            Pool::Disk => &self.disk,
+            Pool::Sync => &self.sync,
+            Pool::State => &self.state,
+            Pool::Compute => &self.compute,
+        };
+        let semaphore = Arc::clone(semaphore);
+        Box::pin(async move {
+            let permit = semaphore.acquire_owned().await;
+            // A panic of the job reaches the caller through the channel that it never answers.
+            let _ = tokio::task::spawn_blocking(move || {
+                job();
+                drop(permit);
+            })
+            .await;
+        })
+    }
+}
+
+struct RealDisk(Offload);
+
+impl RealDisk {
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<T>> {
+        let offload = self.0.clone();
+        Box::pin(async move { offload.run(Pool::Disk, work).await })
+    }
+}
+
+impl DiskSource for RealDisk {
+    fn open(&self, path: PathBuf, open: Open) -> BoxFuture<'static, io::Result<Box<dyn FileSource>>> {
+        let offload = self.0.clone();
+        self.run(move || {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(!open.read_only)
+                .create(open.create && !open.exclusive)
+                .create_new(open.create && open.exclusive)
+                .truncate(open.truncate)
+                .mode(0o600)
+                .open(&path)?;
+            Ok(Box::new(RealFile { file: Arc::new(file), offload }) as Box<dyn FileSource>)
+        })
+    }
+
+    fn rename(&self, from: PathBuf, to: PathBuf) -> BoxFuture<'static, io::Result<()>> {
+        self.run(move || fs::rename(from, to))
+    }
+
+    fn remove(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>> {
+        self.run(move || fs::remove_file(path))
+    }
+
+    fn remove_all(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>> {
+        self.run(move || match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        })
+    }
+
+    fn create_dir_all(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>> {
+        self.run(move || {
+            if path.is_dir() {
+                return Ok(());
+            }
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+        })
+    }
+
+    fn list(&self, path: PathBuf) -> BoxFuture<'static, io::Result<Vec<Entry>>> {
+        self.run(move || {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                let name = entry.file_name().into_string().map_err(|_| io::Error::other("a file name is not UTF-8"))?;
+                entries.push(Entry { name, is_dir: metadata.is_dir(), len: metadata.len() });
+            }
+            entries.sort();
+            Ok(entries)
+        })
+    }
+
+    fn sync_dir(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>> {
+        self.run(move || fs::File::open(path)?.sync_all())
+    }
+
+    fn free_space(&self, path: PathBuf) -> BoxFuture<'static, io::Result<u64>> {
+        self.run(move || {
+            let stat = rustix::fs::statvfs(&path)?;
+            Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        })
+    }
+}
+
+struct RealFile {
+    file: Arc<fs::File>,
+    offload: Offload,
+}
+
+impl RealFile {
+    fn run<T: Send + 'static>(
+        &self,
+        pool: Pool,
+        work: impl FnOnce(&fs::File) -> io::Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<T>> {
+        let (offload, file) = (self.offload.clone(), Arc::clone(&self.file));
+        Box::pin(async move { offload.run(pool, move || work(&file)).await })
+    }
+}
+
+impl FileSource for RealFile {
+    fn read_at(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        self.run(Pool::Disk, move |file| {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, offset)?;
+            Ok(bytes.into())
+        })
+    }
+
+    fn write_at(&self, offset: u64, bytes: Bytes) -> BoxFuture<'static, io::Result<()>> {
+        self.run(Pool::Sync, move |file| file.write_all_at(&bytes, offset))
+    }
+
+    fn sync(&self) -> BoxFuture<'static, io::Result<()>> {
+        self.run(Pool::Sync, |file| file.sync_data())
+    }
+
+    fn len(&self) -> BoxFuture<'static, io::Result<u64>> {
+        self.run(Pool::Disk, |file| Ok(file.metadata()?.len()))
+    }
+
+    fn set_len(&self, len: u64) -> BoxFuture<'static, io::Result<()>> {
+        self.run(Pool::Disk, move |file| file.set_len(len))
+    }
+
+    fn preallocate(&self, len: u64) -> BoxFuture<'static, io::Result<()>> {
+        self.run(Pool::Disk, move |file| {
+            match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
+                // Not every file system can reserve; the length alone keeps later syncs free of size changes.
+                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(len),
+                result => result.map_err(io::Error::from),
+            }
+        })
+    }
+}
+
+struct RealNetwork;
+
+impl NetworkSource for RealNetwork {
+    fn connect(&self, address: String) -> BoxFuture<'static, io::Result<Stream>> {
+        Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Stream)
+        })
+    }
+
+    fn listen(&self, address: String) -> BoxFuture<'static, io::Result<Listener>> {
+        Box::pin(async move { Ok(Listener::new(RealTcpListener(tokio::net::TcpListener::bind(address).await?))) })
+    }
+
+    fn listen_unix(&self, path: &Path, mode: u32) -> io::Result<Listener> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = tokio::net::UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        Ok(Listener::new(RealUnixListener(listener)))
+    }
+
+    fn connect_unix(&self, path: &Path) -> BoxFuture<'static, io::Result<Stream>> {
+        let path = path.to_path_buf();
+        Box::pin(async move { Ok(Box::new(tokio::net::UnixStream::connect(path).await?) as Stream) })
+    }
+}
+
+struct RealTcpListener(tokio::net::TcpListener);
+
+impl ListenerSource for RealTcpListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, Peer)>> {
+        Box::pin(async move {
+            let (stream, peer) = self.0.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as Stream, Peer::Tcp(peer)))
+        })
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()
+    }
+}
+
+struct RealUnixListener(tokio::net::UnixListener);
+
+impl ListenerSource for RealUnixListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, Peer)>> {
+        Box::pin(async move {
+            let (stream, _) = self.0.accept().await?;
+            Ok((Box::new(stream) as Stream, Peer::Unix))
+        })
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
+    }
+}
