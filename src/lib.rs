@@ -18,10 +18,12 @@
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
 #![forbid(unsafe_code)]
 
+pub mod barrier;
 pub mod core;
 pub mod duration;
 pub mod engines;
 pub mod raft;
 pub mod runtime;
+pub mod seal;
 pub mod secret;
 pub mod storage;
