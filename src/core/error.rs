@@ -67,5 +67,17 @@ impl From<std::io::Error> for Error {
     }
 }
 
+impl From<crate::barrier::BarrierError> for Error {
+    fn from(error: crate::barrier::BarrierError) -> Error {
+        use crate::barrier::BarrierError;
+        match error {
+            BarrierError::Sealed => Error::Sealed,
+            // The rotation is applied here in a moment.
+            BarrierError::UnknownTerm(_) => Error::Unavailable(error.to_string()),
+            error => Error::Internal(error.to_string()),
+        }
+    }
+}
+
 /// The result of what a request does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
