@@ -55,7 +55,7 @@ async fn enough_bytes_make_a_flush_and_the_log_goes_first() {
         node.crash().await;
         for _ in 0..10 {
             let body = Body::Batch(Batch { writes: vec![put(b"\x80a", &[1; 16 * 1024])], ..Batch::default() });
-            let index = node.log.len() as u64 + 1;
+            let index = node.log.len() as u64;
             let entry = Entry { log_id: log_id(index), payload: EntryPayload::Normal(Command::encode(&body)) };
             node.log.push(entry.clone());
             let stream = futures_util::stream::iter([Ok((entry, None))]);
