@@ -2,5 +2,7 @@
 
 pub mod command;
 pub mod log;
+pub mod snapshot;
 pub mod state;
+pub mod state_machine;
 pub mod types;
