@@ -149,7 +149,7 @@ impl Term {
 /// Whether a term that has sealed `sealed` values must be replaced: random 96-bit nonces are safe for 2^32 values (NIST
 /// SP 800-38D, 8.3); a rotation takes time, so it begins at a quarter of that.
 pub fn needs_rotation(sealed: u64) -> bool {
-    sealed >= ROTATE_AT
+    sealed >= SEALED_MAX
 }
 
 /// What the encrypted keyring is bound to: its place and its active term.
@@ -157,8 +157,8 @@ fn context(active: u32) -> Bytes {
     schema::key(Kind::Keyring, &active.to_be_bytes())
 }
 
-/// Values that one term seals.
-pub const ROTATE_AT: u64 = 1 << 30;
+/// Values that one term seals before it is due to be replaced.
+pub const SEALED_MAX: u64 = 1 << 30;
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 4;

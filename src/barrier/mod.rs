@@ -12,10 +12,11 @@ pub mod txn;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use keyring::{KeyInfo, Keyring};
+pub use keyring::{KeyInfo, Keyring, SEALED_MAX, needs_rotation};
 pub use root::RootKey;
 pub use txn::BarrierTxn;
 
+use crate::runtime::{Entropy, UnixTime};
 use crate::storage::plain;
 
 /// Whether this node is unsealed, and the keyring if so. A cheap handle: clones share the state.
@@ -71,6 +72,25 @@ impl Barrier {
     }
 }
 
+/// The next edition of `keyring`, with a new active term, and the record to commit for it.
+///
+/// Only the keyring's record changes. The root key's record must stay as it is: it is what leads a node that has the
+/// present keyring to the next one, and that node does not have the new term yet ([`Barrier::follow`]).
+///
+/// # Errors
+/// As [`Keyring::open`], if `root` is not the root key's present record.
+pub fn rotate(
+    keyring: &Keyring,
+    root: &plain::RootKey,
+    entropy: &Entropy,
+    now: UnixTime,
+) -> Result<(Keyring, plain::Keyring), BarrierError> {
+    let root = RootKey::unwrap_under(keyring, root)?;
+    let next = keyring.rotate(entropy, now);
+    let record = next.encrypt(&root, entropy);
+    Ok((next, record))
+}
+
 /// Why the barrier did not seal or open something.
 #[derive(Debug, thiserror::Error)]
 pub enum BarrierError {
@@ -94,7 +114,6 @@ pub enum BarrierError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{Entropy, UnixTime};
 
     #[test]
     fn a_standby_follows_rotations_of_keyring_and_root_key() {
@@ -106,8 +125,11 @@ mod tests {
         let wrapped = root.wrap_under(&first, &entropy);
         barrier.unseal(first);
 
-        let second = barrier.keyring().unwrap().rotate(&entropy, UnixTime(2));
-        barrier.follow(&second.encrypt(&root, &entropy), &wrapped).unwrap();
+        let (second, record) = rotate(&barrier.keyring().unwrap(), &wrapped, &entropy, UnixTime(2)).unwrap();
+        // A root key's record under the new term would lead nobody to it.
+        let too_new = barrier.follow(&record, &root.wrap_under(&second, &entropy));
+        assert!(matches!(too_new, Err(BarrierError::UnknownTerm(2))));
+        barrier.follow(&record, &wrapped).unwrap();
         assert_eq!(barrier.keyring().unwrap().active(), 2);
 
         let new_root = RootKey::generate(&entropy);

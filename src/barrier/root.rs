@@ -26,8 +26,8 @@ impl RootKey {
     }
 
     /// The root key under the keyring's active term, so that an unsealed node can follow a new root key and open the
-    /// keyring's next edition without its seal. A rotation of the keyring leaves this record alone: the term that sealed
-    /// it is one that every node has which has not seen the rotation yet.
+    /// keyring's next edition without its seal. For an init and a new root key; a rotation of the keyring leaves the
+    /// record alone ([`super::rotate`]).
     pub fn wrap_under(&self, keyring: &Keyring, entropy: &Entropy) -> plain::RootKey {
         let sealed = keyring.seal(entropy, &schema::key(Kind::RootKey, b""), self.0.danger_expose());
         plain::RootKey { term: sealed.term, sealed: sealed.bytes }
