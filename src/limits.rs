@@ -32,6 +32,12 @@ pub const TOKEN_DEPTH_MAX: usize = 1000;
 /// Tokens that one step of a revocation or expiry handles.
 pub const REVOKE_PAGE: usize = 100;
 
+/// Keys that one step of deleting a prefix removes.
+pub const DELETE_PAGE: u32 = 1000;
+
+/// Children that one revocation may make orphans, all in one commit.
+pub const ORPHANS_MAX: u32 = 500;
+
 /// How long a request at a standby waits for an active node to be known.
 pub const ACTIVE_WAIT: Duration = Duration::from_millis(1500);
 
