@@ -21,6 +21,8 @@
 pub mod core;
 pub mod duration;
 pub mod engines;
+pub mod hcl;
+pub mod policy;
 pub mod raft;
 pub mod runtime;
 pub mod secret;
