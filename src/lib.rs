@@ -18,6 +18,7 @@
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
 #![forbid(unsafe_code)]
 
+pub mod barrier;
 pub mod core;
 pub mod duration;
 pub mod engines;
@@ -25,5 +26,6 @@ pub mod hcl;
 pub mod policy;
 pub mod raft;
 pub mod runtime;
+pub mod seal;
 pub mod secret;
 pub mod storage;

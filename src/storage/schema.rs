@@ -52,6 +52,12 @@ pub enum Kind {
     Data = 0x80,
 }
 
+/// `Kind::ClusterSecret`: the seed of the cluster's Ed25519 key.
+pub const CLUSTER_KEY: &[u8] = b"cluster-key";
+
+/// `Kind::ClusterSecret`: the seal's key for the challenges of joining nodes.
+pub const CHALLENGE_KEY: &[u8] = b"challenge-key";
+
 /// A key of kind `kind` with `rest` behind it.
 pub fn key(kind: Kind, rest: &[u8]) -> Bytes {
     let mut key = Vec::with_capacity(1 + rest.len());

@@ -43,6 +43,11 @@ impl Txn {
         }
     }
 
+    /// The state below, for reads that are not part of the read set.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Binds the commit to a Raft term: background work of an earlier leadership must fail.
     pub fn bind_to_term(&mut self, term: u64) {
         self.term = Some(term);

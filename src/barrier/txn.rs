@@ -1,0 +1,116 @@
+//! A transaction above the barrier: plain values in and out, sealed on the way down at commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::names::Names;
+use super::{BarrierError, Keyring};
+use crate::raft::command::Batch;
+use crate::runtime::Entropy;
+use crate::storage::{Txn, schema};
+
+/// A [`Txn`] that seals and opens. Reads see its own writes; a key is read from the store at most once.
+pub struct BarrierTxn {
+    txn: Txn,
+    keyring: Arc<Keyring>,
+    entropy: Entropy,
+    known: BTreeMap<Bytes, Known>,
+}
+
+/// A plain value this transaction knows of; the bytes are wiped with their last handle.
+enum Known {
+    Read(Option<Bytes>),
+    Written(Option<Bytes>),
+}
+
+impl BarrierTxn {
+    /// Wraps a transaction that has not written yet.
+    pub fn new(txn: Txn, keyring: Arc<Keyring>, entropy: Entropy) -> BarrierTxn {
+        BarrierTxn { txn, keyring, entropy, known: BTreeMap::new() }
+    }
+
+    /// The plain value of `key`, a key of a sealed kind; the key becomes part of the read set.
+    ///
+    /// # Errors
+    /// An I/O error of the store, or a value that does not open.
+    pub async fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>, BarrierError> {
+        if let Some(Known::Read(value) | Known::Written(value)) = self.known.get(key) {
+            return Ok(value.clone());
+        }
+        let value = match self.txn.get(key).await? {
+            Some(found) => Some(Bytes::from_owner(self.keyring.open(key, &found.value)?)),
+            None => None,
+        };
+        self.known.insert(Bytes::copy_from_slice(key), Known::Read(value.clone()));
+        Ok(value)
+    }
+
+    /// Sets `key`, a key of a sealed kind.
+    pub fn put(&mut self, key: Bytes, value: &[u8]) {
+        assert!(schema::is_sealed(&key), "a value to be sealed under a plain key");
+        let value = Bytes::from_owner(zeroize::Zeroizing::new(value.to_vec()));
+        self.known.insert(key, Known::Written(Some(value)));
+    }
+
+    /// Removes `key`, a key of a sealed kind; fine if absent.
+    pub fn delete(&mut self, key: Bytes) {
+        self.known.insert(key, Known::Written(None));
+    }
+
+    /// At most `limit` names right below `prefix`, behind `after`, in byte order; a folder ends with `/` and comes once.
+    /// Sees this transaction's own writes; not part of the read set.
+    ///
+    /// # Errors
+    /// An I/O error of the store.
+    pub async fn list(&mut self, prefix: &[u8], after: &str, limit: usize) -> Result<Vec<String>, BarrierError> {
+        let mut names = Names::new(prefix.to_vec(), after, limit);
+        while let Some((from, to)) = names.range() {
+            let page = self.txn.state().scan(&from, &to, PAGE).await?;
+            let complete = page.len() < PAGE;
+            names.feed(page.iter().map(|(key, _)| key.as_ref()), complete, |key| {
+                matches!(self.known.get(key), Some(Known::Written(None)))
+            });
+        }
+        let own = self.known.range(Bytes::copy_from_slice(prefix)..);
+        Ok(names.finish(
+            own.take_while(|(key, _)| key.starts_with(prefix))
+                .filter(|(_, known)| matches!(known, Known::Written(Some(_))))
+                .map(|(key, _)| key.as_ref()),
+        ))
+    }
+
+    /// The transaction below, for what is not sealed: plain records, expectations of views, the bound term.
+    pub fn below(&mut self) -> &mut Txn {
+        &mut self.txn
+    }
+
+    /// The keyring that this transaction seals with.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_read_only(&self) -> bool {
+        self.txn.is_read_only() && !self.known.values().any(|known| matches!(known, Known::Written(_)))
+    }
+
+    /// Seals what was written, in key order, and gives the batch to propose.
+    pub fn into_batch(mut self) -> Batch {
+        for (key, known) in self.known {
+            match known {
+                Known::Read(_) => {}
+                Known::Written(None) => self.txn.delete(key),
+                Known::Written(Some(value)) => {
+                    let sealed = self.keyring.seal(&self.entropy, &key, &value);
+                    self.txn.put(key, sealed);
+                }
+            }
+        }
+        self.txn.into_batch()
+    }
+}
+
+/// Keys read at a time while listing.
+const PAGE: usize = 128;
