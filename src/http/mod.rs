@@ -6,6 +6,7 @@
 //! ([`forward`]) or redirects.
 
 pub mod body;
+pub mod connection;
 pub mod error;
 pub mod forward;
 pub mod headers;
@@ -15,6 +16,7 @@ pub mod listener;
 pub mod reply;
 pub mod response;
 pub mod router;
+pub mod self_signed;
 pub mod service;
 pub mod tls;
 
@@ -27,6 +29,7 @@ pub use forward::{ForwardedAnswer, ForwardedRequest};
 pub use health::HealthFacts;
 pub use listener::{Address, ListenError, ListenerOptions, Server};
 pub use reply::Reply;
+pub use self_signed::{SelfSigned, self_signed};
 pub use tls::{Tls, TlsError, TlsOptions, TlsVersion};
 
 /// What serves the requests: the core's side of this layer.
@@ -50,7 +53,8 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// Whether a request may take longer than `max_request_duration` and be larger than `max_request_size` (snapshots).
+    /// Whether a request may take longer than `max_request_duration` (snapshots). Its body is bounded all the same for as
+    /// long as bodies are held whole in memory.
     fn is_stream(&self, operation: Operation, path: &str) -> bool {
         let _ = (operation, path);
         false

@@ -78,8 +78,8 @@ impl Service {
         let no_forwarding = head.no_forwarding;
         let is_stream = self.handler.is_stream(head.operation, &head.path);
         let deadline = (!is_stream).then(|| tokio::time::Instant::now() + self.max_request_duration);
-        let size = if is_stream { usize::MAX } else { self.max_request_size };
-        let body = match by(deadline, super::body::read(body, size, &self.budget)).await {
+        let read = super::body::read(body, self.max_request_size, &self.budget);
+        let body = match by(deadline, read).await {
             Some(body) => Arc::new(body?),
             None => return Err(Refusal::SlowBody),
         };
@@ -143,10 +143,9 @@ pub async fn run(
 ) -> Result<Result<Response>, Died> {
     let (handler, metrics) = (Arc::clone(handler), metrics.clone());
     let task = tokio::spawn(async move {
-        let operation = request.operation;
         let under_way = metrics.request_started();
         let outcome = handler.handle(request).await;
-        under_way.done(operation, &outcome);
+        under_way.done();
         drop(held);
         outcome
     });
