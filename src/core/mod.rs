@@ -71,8 +71,14 @@ pub struct Inner {
     secrets: RwLock<Option<Arc<sealing::Secrets>>>,
     /// Shares as they come in.
     progress: Mutex<UnsealProgress>,
-    /// What waits for the node to catch up (cluster-protocol, section 5).
-    pending: Mutex<Option<sealing::Pending>>,
+    /// A seal key that was found right and waits for something else (cluster-protocol, section 5).
+    held_seal_key: Mutex<Option<Arc<crate::seal::SealKey>>>,
+    /// One attempt to open the seal at a time.
+    opening: tokio::sync::Mutex<()>,
+    /// Since when this node is active.
+    active_since: Mutex<Option<crate::runtime::UnixTime>>,
+    /// Where the leader's clients are to be sent.
+    leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
     /// The seal record or the keyring was written: look before the next use.
     keys_dirty: AtomicBool,
     /// The Raft term whose post-unseal steps are done here; 0 for none.
@@ -112,7 +118,10 @@ impl Core {
             metrics,
             secrets: RwLock::new(None),
             progress: Mutex::new(UnsealProgress::default()),
-            pending: Mutex::new(None),
+            held_seal_key: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(()),
+            active_since: Mutex::new(None),
+            leader_api: Mutex::new(None),
             keys_dirty: AtomicBool::new(true),
             active_term: AtomicU64::new(0),
             router: TableView::new(schema::Kind::Mount, Mount::decode, Router::new),

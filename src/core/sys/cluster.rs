@@ -23,7 +23,7 @@ impl Core {
                 self.raft.step_down().await.map_err(Error::Unavailable)?;
                 Ok(Response::empty())
             }
-            "ha-status" if authorized.operation == Operation::Read => Ok(self.ha_status().flat()),
+            "ha-status" if authorized.operation == Operation::Read => Ok(self.ha_status().await.flat()),
             "storage/raft/configuration" if authorized.operation == Operation::Read => Ok(self.raft_configuration()),
             "storage/raft/remove-peer" if writes => self.remove_peer(unsealed, request).await,
             "seal" | "step-down" | "ha-status" | "storage/raft/configuration" | "storage/raft/remove-peer" => {
@@ -51,22 +51,18 @@ impl Core {
         Response::data(json!({ "config": { "index": self.raft.membership_index(), "servers": servers } }))
     }
 
-    fn ha_status(&self) -> Response {
-        let nodes: Vec<Value> = self
-            .raft
-            .members()
-            .into_iter()
-            .map(|member| {
-                json!({
-                    "hostname": member.label,
-                    "api_address": member.api_address,
-                    "cluster_address": format!("https://{}", member.address),
-                    "active_node": member.leader,
-                    "last_echo": member.last_heard.map(|at| at.rfc3339()),
-                    "version": crate::VERSION,
-                })
-            })
-            .collect();
+    async fn ha_status(&self) -> Response {
+        let mut nodes = Vec::new();
+        for member in self.raft.members() {
+            nodes.push(json!({
+                "hostname": member.label,
+                "api_address": self.api_address(member.incarnation).await.unwrap_or_default(),
+                "cluster_address": format!("https://{}", member.address),
+                "active_node": member.leader,
+                "last_echo": member.last_heard.map(|at| at.rfc3339()),
+                "version": crate::VERSION,
+            }));
+        }
         Response::data(json!({ "nodes": nodes }))
     }
 
