@@ -7,9 +7,10 @@ use super::mount::Mount;
 use super::pipeline::no_route;
 use super::{Core, Error, Operation, Request, Result, Unsealed};
 use crate::barrier::BarrierTxn;
-use crate::engines::backend::Call;
+use crate::engines::catalog;
+use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::Acl;
+use crate::policy::{Acl, Ask};
 use crate::token::{Entry, Hash, keys};
 
 /// The token that a request came with, alive.
@@ -46,8 +47,6 @@ pub(crate) struct Authorized {
     pub sudo: bool,
     /// All that the caller may do.
     pub acl: Arc<Acl>,
-    /// The path may only be asked for by answers wrapped for this long.
-    pub wrap_ttl_max: Option<std::time::Duration>,
 }
 
 impl Authorized {
@@ -91,7 +90,7 @@ impl Core {
             if found.record.is_expired(now) || depth > limits::TOKEN_DEPTH_MAX {
                 return Ok(None);
             }
-            txn.expect(&key, found.revision);
+            txn.below().expect(&key, found.revision);
             next = found.record.parent;
             first.get_or_insert((found.record, found.revision));
         }
@@ -114,13 +113,13 @@ impl Core {
         if let (Operation::Update, Some((found, rest))) = (operation, &routed) {
             operation = self.create_or_update(txn, &found.record, rest, request, &caller).await?;
         }
-        let sudo_needed = crate::policy::sudo_required(&request.path);
-        let verdict = acl.check(operation, &request.path, &request.data, request.wrap_ttl);
-        if !verdict.allowed || (sudo_needed && !verdict.sudo) {
+        let ask = Ask { operation, path: &request.path, data: &request.data, wrap_ttl: request.wrap_ttl };
+        let verdict = acl.check(&ask);
+        if !verdict.allowed {
             return Err(Error::denied());
         }
         let (found, rest) = routed.ok_or_else(|| no_route(&request.path))?;
-        txn.expect(&found.record.key(), found.revision);
+        txn.below().expect(&found.record.key(), found.revision);
         Ok(Authorized {
             mount: Arc::clone(&found.record),
             rest: rest.to_string(),
@@ -128,7 +127,6 @@ impl Core {
             sudo: verdict.sudo,
             caller: Some(caller),
             acl,
-            wrap_ttl_max: verdict.max_wrapping_ttl,
         })
     }
 
@@ -141,21 +139,10 @@ impl Core {
         request: &Request,
         caller: &Caller,
     ) -> Result<Operation> {
-        let Some(backend) = crate::engines::find(mount) else { return Ok(Operation::Update) };
-        let options = crate::engines::options(mount, &self.settings);
+        let Some(backend) = catalog::find(&mount.kind, &mount.options) else { return Ok(Operation::Update) };
         let cubbyhole = caller.cubbyhole();
-        let mut view = txn.mount(mount.namespace, &mount.uuid);
-        let call = Call {
-            request,
-            operation: Operation::Update,
-            path: rest,
-            options: &options,
-            txn: &mut view,
-            now: self.runtime.clock.now(),
-            entropy: &self.runtime.entropy,
-            cubbyhole: Some(&cubbyhole),
-        };
-        Ok(match backend.exists(call).await? {
+        let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
+        Ok(match backend.exists(self.call(request, mount, rest, Some(&cubbyhole), &mut view)).await? {
             Some(false) => Operation::Create,
             Some(true) | None => Operation::Update,
         })

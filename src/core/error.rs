@@ -67,5 +67,20 @@ impl From<std::io::Error> for Error {
     }
 }
 
+impl From<crate::barrier::BarrierError> for Error {
+    fn from(error: crate::barrier::BarrierError) -> Error {
+        match error {
+            crate::barrier::BarrierError::Sealed => Error::Sealed,
+            error => Error::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::seal::SealError> for Error {
+    fn from(error: crate::seal::SealError) -> Error {
+        Error::invalid(error.to_string())
+    }
+}
+
 /// The result of what a request does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

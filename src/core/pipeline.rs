@@ -2,9 +2,12 @@
 //! a value that only the check can make ([`Unsealed`], [`Caller`], [`Authorized`], [`Audited`]).
 
 use super::authorize::{Authorized, Caller};
+use super::mount::Mount;
 use super::{Core, Error, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::engines::backend::Call;
+use crate::engines::catalog;
+use crate::engines::view::MountView;
 use crate::limits;
 
 /// Proof that the request's entry was accepted by the audit devices (none exist yet).
@@ -34,8 +37,14 @@ impl Core {
 
     async fn attempt(&self, request: &Request) -> Result<Response> {
         let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        if !Core::is_for_this_node(request) {
+            self.active()?;
+        }
+        match self.linearize().await {
+            // An emergency must not wait for a quorum: the node seals itself by what it knows.
+            Err(_) if request.path == "sys/seal" => {}
+            linearized => linearized?,
+        }
         let mut txn = self.begin(&unsealed);
         let caller = self.authenticate(&unsealed, &mut txn, request).await?;
         let authorized = self.authorize(&unsealed, &mut txn, caller, request).await?;
@@ -90,22 +99,37 @@ impl Core {
             "system" => self.sys(unsealed, txn, authorized, request).await,
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
             _ => {
-                let backend = crate::engines::find(mount).ok_or_else(|| no_route(&request.path))?;
-                let options = crate::engines::options(mount, &self.settings);
+                let backend = catalog::find(&mount.kind, &mount.options).ok_or_else(super::sys::unsupported_path)?;
                 let cubbyhole = authorized.caller.as_ref().map(Caller::cubbyhole);
-                let mut view = txn.mount(mount.namespace, &mount.uuid);
-                let call = Call {
-                    request,
-                    operation: authorized.operation,
-                    path: &authorized.rest,
-                    options: &options,
-                    txn: &mut view,
-                    now: self.runtime.clock.now(),
-                    entropy: &self.runtime.entropy,
-                    cubbyhole: cubbyhole.as_deref(),
-                };
-                backend.handle(call).await
+                let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
+                backend.handle(self.call(request, mount, &authorized.rest, cubbyhole.as_deref(), &mut view)).await
             }
+        }
+    }
+}
+
+impl Core {
+    /// A request as its mount's engine sees it.
+    pub(crate) fn call<'a>(
+        &'a self,
+        request: &'a Request,
+        mount: &'a Mount,
+        rest: &'a str,
+        cubbyhole: Option<&'a str>,
+        txn: &'a mut MountView<'_>,
+    ) -> Call<'a> {
+        Call {
+            request,
+            path: rest,
+            options: &mount.options,
+            default_lease: match mount.default_lease_ttl.is_zero() {
+                true => self.settings.default_lease_ttl,
+                false => mount.default_lease_ttl,
+            },
+            cubbyhole,
+            txn,
+            now: self.runtime.clock.now(),
+            entropy: &self.runtime.entropy,
         }
     }
 }

@@ -10,13 +10,14 @@ use super::views::Found;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::limits;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, builtin};
 use crate::runtime::UnixTime;
 use crate::storage::{plain, schema};
 
 /// The stored form.
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    name: String,
     text: String,
     version: u64,
     modified: UnixTime,
@@ -37,15 +38,15 @@ pub struct PolicyRecord {
 impl PolicyRecord {
     /// Reads the stored form.
     pub fn decode(bytes: &[u8]) -> Option<PolicyRecord> {
-        let Stored { text, version, modified } = plain::decode(bytes)?;
-        let parsed = Arc::new(Policy::parse(&text).ok()?);
+        let Stored { name, text, version, modified } = plain::decode(bytes)?;
+        let parsed = Arc::new(Policy::parse(&name, &text).ok()?);
         Some(PolicyRecord { text, version, modified, parsed })
     }
 }
 
 /// The record of a policy in its stored form.
-pub fn encode(text: &str, version: u64, modified: UnixTime) -> Vec<u8> {
-    plain::encode(&Stored { text: text.to_string(), version, modified }).to_vec()
+pub fn encode(name: &str, text: &str, version: u64, modified: UnixTime) -> Vec<u8> {
+    plain::encode(&Stored { name: name.to_string(), text: text.to_string(), version, modified }).to_vec()
 }
 
 /// The storage key of a policy's record.
@@ -56,9 +57,9 @@ pub fn key(name: &str) -> bytes::Bytes {
 impl Core {
     /// The record of a policy; the built-in `root` has none in the store.
     pub(crate) async fn policy(&self, unsealed: &Unsealed, name: &str) -> Result<Option<Found<PolicyRecord>>> {
-        if name == "root" {
-            let parsed = Arc::new(Policy::root());
-            let record = PolicyRecord { text: String::new(), version: 0, modified: UnixTime(0), parsed };
+        if let Some(parsed) = builtin::unwritten(name) {
+            let text = parsed.text.clone();
+            let record = PolicyRecord { text, version: 0, modified: UnixTime(0), parsed: Arc::new(parsed) };
             return Ok(Some(Found { revision: 0, record: Arc::new(record) }));
         }
         self.policies.get(self.raft.state(), &unsealed.keyring, &key(name)).await
@@ -74,17 +75,16 @@ impl Core {
         name: &str,
         legacy: bool,
     ) -> Result<Response> {
-        let name = policy::fold_name(name);
+        let name = policy::name::fold(name);
         match (authorized.operation, name.as_str()) {
             (Operation::List, "") => self.list_policies(txn, false).await,
             (Operation::Read, "") if legacy => self.list_policies(txn, true).await,
             (_, "") => Err(Error::Unsupported),
             (Operation::Read, name) => self.read_policy(unsealed, name, legacy).await,
             (Operation::Update | Operation::Create, name) => self.write_policy(unsealed, txn, request, name).await,
-            (Operation::Delete, "root") => Err(Error::invalid("cannot delete \"root\" policy")),
-            (Operation::Delete, "default") => Err(Error::invalid("cannot delete default policy")),
             (Operation::Delete, name) => {
-                txn.delete(key(name));
+                let name = policy::name::deletable(name).map_err(|error| Error::invalid(error.to_string()))?;
+                txn.delete(key(&name));
                 Ok(Response::empty())
             }
             _ => Err(Error::Unsupported),
@@ -131,21 +131,19 @@ impl Core {
         request: &Request,
         name: &str,
     ) -> Result<Response> {
-        if name == "root" {
-            return Err(Error::invalid("cannot update \"root\" policy"));
-        }
+        let name = &policy::name::writable(name).map_err(|error| Error::invalid(error.to_string()))?;
         let text = match (request.text("policy")?, request.text("rules")?) {
             (Some(text), _) if !text.is_empty() => text,
             (_, Some(text)) if !text.is_empty() => text,
             _ => return Err(Error::invalid("'policy' parameter not supplied or empty")),
         };
         let text = decode_base64(text);
-        Policy::parse(&text).map_err(|error| Error::invalid(format!("failed to parse policy: {error}")))?;
+        Policy::parse(name, &text).map_err(|error| Error::invalid(error.to_string()))?;
         let existing = self.policy(unsealed, name).await?;
         let key = key(name);
-        txn.expect(&key, existing.as_ref().map_or(0, |found| found.revision));
+        txn.below().expect(&key, existing.as_ref().map_or(0, |found| found.revision));
         let version = existing.map_or(0, |found| found.record.version) + 1;
-        txn.put(key, &encode(&text, version, self.runtime.clock.now()));
+        txn.put(key, &encode(name, &text, version, self.runtime.clock.now()));
         Ok(Response::empty())
     }
 }

@@ -295,7 +295,7 @@ impl Core {
         }
         let mut spending = self.begin(unsealed);
         let Some(entry) = token::store::get(&mut spending, &caller.hash).await? else { return Err(Error::denied()) };
-        spending.expect(&keys::token(&caller.hash), caller.revision);
+        spending.below().expect(&keys::token(&caller.hash), caller.revision);
         let spent = Entry { num_uses: entry.num_uses - 1, ..entry.clone() };
         match spent.num_uses {
             0 => token::store::revoke(&mut spending, &unsealed.secrets.salt, &caller.hash, &entry),
@@ -306,8 +306,8 @@ impl Core {
         let revision = found.map_or(0, |found| found.revision);
         // The rest of the request goes on in a transaction that knows of the use just taken.
         *txn = self.begin(unsealed);
-        txn.expect(&keys::token(&caller.hash), revision);
-        txn.expect(&authorized.mount.key(), self.mount_revision(unsealed, &authorized.mount).await?);
+        txn.below().expect(&keys::token(&caller.hash), revision);
+        txn.below().expect(&authorized.mount.key(), self.mount_revision(unsealed, &authorized.mount).await?);
         caller.entry = Arc::new(spent);
         caller.revision = revision;
         Ok(authorized)
@@ -396,14 +396,12 @@ fn check_custom_id(id: &str, sudo: bool) -> Result<()> {
 /// unless the caller may do anything here.
 fn wanted_policies(request: &Request, caller: &Caller, sudo: bool) -> Result<Vec<String>> {
     let named = request.list("policies")?.unwrap_or_default();
-    let mut policies: Vec<String> = named.iter().map(|name| policy::fold_name(name)).collect();
+    let mut policies = policy::name::fold_all(&named);
     let inherit = policies.is_empty();
     if inherit {
         policies = caller.entry.policies.clone();
     }
-    if policies.iter().any(|name| name == super::wrap::POLICY) {
-        return Err(Error::invalid(format!("cannot use the policy {:?}", super::wrap::POLICY)));
-    }
+    policy::name::assignable(&policies).map_err(|error| Error::invalid(error.to_string()))?;
     let is_root = policies.iter().any(|name| name == "root");
     if is_root && !caller.entry.is_root() {
         return Err(Error::invalid("root tokens may not be created without parent token being root"));

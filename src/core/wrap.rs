@@ -9,10 +9,12 @@ use super::authorize::{Authorized, Caller};
 use super::mount::Mount;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed, WrapInfo};
 use crate::barrier::BarrierTxn;
+use crate::engines::backend::MountTxn;
+use crate::engines::view::MountView;
 use crate::token::{self, Entry, Hash};
 
 /// The policy that every wrapping token has.
-pub(crate) const POLICY: &str = "response-wrapping";
+pub(crate) const POLICY: &str = crate::policy::name::RESPONSE_WRAPPING;
 
 /// Where in the token's cubbyhole the answer is.
 const RECORD: &str = "response";
@@ -39,7 +41,7 @@ impl Core {
         }
         let ttl = ttl.min(self.settings.max_lease_ttl);
         let _ = authorized;
-        let wrapped = crate::http::response::envelope(&request.id, &response);
+        let wrapped = crate::http::response::reply(response.clone(), &request.id).body.to_vec();
         let accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
         let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
         info.wrapped_accessor = accessor;
@@ -79,11 +81,8 @@ impl Core {
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
-        crate::engines::backend::MountTxn::put(
-            &mut txn.mount(mount.namespace, &mount.uuid),
-            &format!("{}/{RECORD}", hex::encode(hash)),
-            &wrapped,
-        );
+        let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
+        cubbyhole.put(&format!("{}/{RECORD}", hex::encode(hash)), &wrapped);
         Ok(WrapInfo { token: id, accessor, ttl, creation_time: now, creation_path: path.to_string(), wrapped_accessor: None })
     }
 
@@ -177,10 +176,9 @@ impl Core {
     ) -> Result<Vec<u8>> {
         let mount = self.cubbyhole_mount(unsealed).await?;
         let name = format!("{}/{RECORD}", hex::encode(hash));
-        let mut view = txn.mount(mount.namespace, &mount.uuid);
-        let wrapped = crate::engines::backend::MountTxn::get(&mut view, &name).await?;
-        let wrapped = wrapped.ok_or_else(|| Error::invalid(INVALID))?;
-        crate::engines::backend::MountTxn::delete(&mut view, &name);
+        let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
+        let wrapped = cubbyhole.get(&name).await?.ok_or_else(|| Error::invalid(INVALID))?;
+        cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
         Ok(wrapped.to_vec())
     }

@@ -25,7 +25,7 @@ pub async fn get(txn: &mut BarrierTxn, hash: &Hash) -> Result<Option<Entry>, Bar
     let key = keys::token(hash);
     match txn.get(&key).await? {
         None => Ok(None),
-        Some(bytes) => Entry::decode(&bytes).map(Some).ok_or(BarrierError::Malformed),
+        Some(bytes) => Entry::decode(&bytes).map(Some).ok_or(BarrierError::Format),
     }
 }
 
@@ -39,7 +39,7 @@ pub async fn by_accessor(
     accessor: &str,
 ) -> Result<Option<(Hash, Entry)>, BarrierError> {
     let Some(bytes) = txn.get(&keys::accessor(&salt.hash(accessor))).await? else { return Ok(None) };
-    let hash: Hash = bytes.as_ref().try_into().map_err(|_| BarrierError::Malformed)?;
+    let hash: Hash = bytes.as_ref().try_into().map_err(|_| BarrierError::Format)?;
     Ok(get(txn, &hash).await?.map(|entry| (hash, entry)))
 }
 

@@ -91,7 +91,7 @@ impl Core {
             "generic" => ("kv".to_string(), Some("1")),
             _ => (kind, None),
         };
-        if class == Class::Auth || !crate::engines::KINDS.contains(&kind.as_str()) {
+        if class == Class::Auth || !crate::engines::catalog::KINDS.contains(&kind.as_str()) {
             return Err(Error::invalid(format!("plugin not found in the catalog: {kind}")));
         }
         router.check_free(&path)?;
@@ -99,7 +99,7 @@ impl Core {
         if let Some(version) = version {
             options.insert("version".into(), version.into());
         }
-        crate::engines::check_options(&kind, &options)?;
+        crate::engines::catalog::check_options(&kind, &options)?;
         let entropy = &self.runtime.entropy;
         let mut mount = Mount {
             uuid: entropy.bytes(),
@@ -141,7 +141,7 @@ impl Core {
             }));
         }
         let disabled = Mount { disabling: true, ..Mount::clone(&found.record) };
-        txn.expect(&disabled.key(), found.revision);
+        txn.below().expect(&disabled.key(), found.revision);
         txn.put(disabled.key(), &disabled.encode());
         Ok(Response::empty())
     }
@@ -170,10 +170,10 @@ impl Core {
             if mount.options.get("version").is_some_and(|old| old == "2") && merged["version"] != "2" {
                 return Err(Error::invalid("cannot downgrade mount from version 2"));
             }
-            crate::engines::check_options(&mount.kind, &merged)?;
+            crate::engines::catalog::check_options(&mount.kind, &merged)?;
             mount.options = merged;
         }
-        txn.expect(&mount.key(), found.revision);
+        txn.below().expect(&mount.key(), found.revision);
         txn.put(mount.key(), &mount.encode());
         Ok(Response::empty())
     }
@@ -238,7 +238,7 @@ impl Core {
     pub(crate) fn visible_mounts(&self, router: &Router, authorized: Option<&Authorized>) -> Response {
         let visible = |mount: &Mount| {
             mount.tune.get("listing_visibility") == Some(&Tuned::Text("unauth".into()))
-                || authorized.is_some_and(|authorized| authorized.acl.has_access_below(&mount.path))
+                || authorized.is_some_and(|authorized| authorized.acl.reaches(&mount.path))
         };
         let table = |class| -> Map<String, Value> {
             let mounts = router.all(class).filter(|found| visible(&found.record));
@@ -254,7 +254,7 @@ impl Core {
             Error::Denied(vec![format!("{text} \"{path}\"")])
         };
         let (found, _) = router.route(path).ok_or_else(denied)?;
-        if !authorized.acl.has_access_below(&found.record.path) {
+        if !authorized.acl.reaches(&found.record.path) {
             return Err(denied());
         }
         let mut shown = found.record.shown();
