@@ -21,7 +21,10 @@
 pub mod core;
 pub mod duration;
 pub mod engines;
+#[cfg(not(madsim))]
+pub mod http;
 pub mod raft;
 pub mod runtime;
 pub mod secret;
 pub mod storage;
+pub mod telemetry;
