@@ -39,8 +39,8 @@ impl Refusal {
     pub fn reply(&self, request_id: &str) -> Reply {
         match self {
             Refusal::Core(error) => reply(error, request_id),
-            Refusal::NoSuchPath => errors(404, &[]),
-            Refusal::NoSuchMethod => errors(405, &[]),
+            Refusal::NoSuchPath => wordless(404),
+            Refusal::NoSuchMethod => wordless(405),
             Refusal::NoSuchNamespace => errors(404, &["namespace not found"]),
             Refusal::MediaType(given) => errors(
                 415,
@@ -60,7 +60,7 @@ pub fn reply(error: &Error, request_id: &str) -> Reply {
     match error {
         Error::Invalid(messages) => errors(400, messages),
         Error::Denied(words) => errors(403, &[several(std::iter::once("permission denied").chain(words_of(words)))]),
-        Error::Absent => errors(404, &[]),
+        Error::Absent => wordless(404),
         Error::NoRoute(message) => errors(404, &[message]),
         Error::Unsupported => errors(405, &[several(std::iter::once("unsupported operation"))]),
         Error::TooLarge => errors(413, &["request body too large"]),
@@ -95,6 +95,11 @@ pub fn timed_out(request_id: &str) -> Reply {
 
 fn retry_later(message: &str) -> Reply {
     errors(503, &[message]).with_header("Retry-After", "1")
+}
+
+/// `{"errors":[]}`: the status says it all.
+fn wordless(status: u16) -> Reply {
+    errors::<&str>(status, &[])
 }
 
 /// `{"errors":[...]}`.
