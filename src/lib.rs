@@ -22,6 +22,8 @@ pub mod barrier;
 pub mod core;
 pub mod duration;
 pub mod engines;
+pub mod hcl;
+pub mod policy;
 pub mod raft;
 pub mod runtime;
 pub mod seal;

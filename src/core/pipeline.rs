@@ -1,0 +1,117 @@
+//! The way of a request: one function that reads from token to reply. What must have happened before something else is
+//! a value that only the check can make ([`Unsealed`], [`Caller`], [`Authorized`], [`Audited`]).
+
+use super::authorize::{Authorized, Caller};
+use super::{Core, Error, Request, Response, Result, Unsealed};
+use crate::barrier::BarrierTxn;
+use crate::engines::backend::Call;
+use crate::limits;
+
+/// Proof that the request's entry was accepted by the audit devices (none exist yet).
+pub(crate) struct Audited(());
+
+impl Core {
+    /// Carries out a request on the active node.
+    ///
+    /// # Errors
+    /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
+    pub async fn handle(&self, request: &Request) -> Result<Response> {
+        if let Some(answer) = self.public(request).await {
+            return answer;
+        }
+        let mut line = None;
+        for attempt in 0.. {
+            match self.attempt(request).await {
+                Err(Error::Conflict) if attempt < limits::CONFLICT_RETRIES => {}
+                Err(Error::Conflict) if line.is_none() => line = Some(self.line.wait(&request.path).await),
+                Err(Error::Conflict) if attempt < 2 * limits::CONFLICT_RETRIES => {}
+                Err(Error::Conflict) => break,
+                result => return result,
+            }
+        }
+        Err(Error::Unavailable("too many conflicting writes".into()))
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Response> {
+        let unsealed = self.unsealed().await?;
+        self.active()?;
+        self.linearize().await?;
+        let mut txn = self.begin(&unsealed);
+        let caller = self.authenticate(&unsealed, &mut txn, request).await?;
+        let authorized = self.authorize(&unsealed, &mut txn, caller, request).await?;
+        let audited = self.audit_request(&authorized, request);
+        let authorized = self.consume_use(&unsealed, &mut txn, authorized, &audited).await?;
+        let response = self.execute(&unsealed, &mut txn, &authorized, request, &audited).await?;
+        let response = self.wrap_if_asked(&unsealed, &mut txn, &authorized, request, response).await?;
+        self.commit(txn).await?;
+        self.audit_response(&audited, request, &response);
+        Ok(response)
+    }
+
+    /// Makes sure that what is read next is no older than anything acknowledged before now.
+    pub(crate) async fn linearize(&self) -> Result<()> {
+        if crate::runtime::point::mutant("read-without-leadership") {
+            return Ok(());
+        }
+        self.raft.read_index().await.map_err(|_| Error::Standby)
+    }
+
+    fn audit_request(&self, _authorized: &Authorized, _request: &Request) -> Audited {
+        Audited(())
+    }
+
+    fn audit_response(&self, _audited: &Audited, _request: &Request, _response: &Response) {}
+
+    /// Takes one use of a token that has a number of them, by a commit of its own that is never given back.
+    async fn consume_use(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: Authorized,
+        _audited: &Audited,
+    ) -> Result<Authorized> {
+        match &authorized.caller {
+            Some(caller) if caller.entry.num_uses > 0 => {}
+            _ => return Ok(authorized),
+        }
+        self.spend(unsealed, txn, authorized).await
+    }
+
+    async fn execute(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: &Authorized,
+        request: &Request,
+        _audited: &Audited,
+    ) -> Result<Response> {
+        let mount = &authorized.mount;
+        match mount.kind.as_str() {
+            "system" => self.sys(unsealed, txn, authorized, request).await,
+            "token" => self.auth_token(unsealed, txn, authorized, request).await,
+            _ => {
+                let backend = crate::engines::find(mount).ok_or_else(|| no_route(&request.path))?;
+                let options = crate::engines::options(mount, &self.settings);
+                let cubbyhole = authorized.caller.as_ref().map(Caller::cubbyhole);
+                let mut view = txn.mount(mount.namespace, &mount.uuid);
+                let call = Call {
+                    request,
+                    operation: authorized.operation,
+                    path: &authorized.rest,
+                    options: &options,
+                    txn: &mut view,
+                    now: self.runtime.clock.now(),
+                    entropy: &self.runtime.entropy,
+                    cubbyhole: cubbyhole.as_deref(),
+                };
+                backend.handle(call).await
+            }
+        }
+    }
+}
+
+/// The error of a path that no mount serves.
+pub(crate) fn no_route(path: &str) -> Error {
+    Error::NoRoute(format!("no handler for route \"{path}\". route entry not found."))
+}
+
