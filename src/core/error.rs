@@ -69,8 +69,11 @@ impl From<std::io::Error> for Error {
 
 impl From<crate::barrier::BarrierError> for Error {
     fn from(error: crate::barrier::BarrierError) -> Error {
+        use crate::barrier::BarrierError;
         match error {
-            crate::barrier::BarrierError::Sealed => Error::Sealed,
+            BarrierError::Sealed => Error::Sealed,
+            // The rotation is applied here in a moment.
+            BarrierError::UnknownTerm(_) => Error::Unavailable(error.to_string()),
             error => Error::Internal(error.to_string()),
         }
     }

@@ -1,8 +1,10 @@
 //! What a secret engine or auth method is to the core.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
 
 use crate::core::{Operation, Request, Response, Result};
 use crate::runtime::{Entropy, UnixTime};
@@ -28,7 +30,11 @@ pub struct Call<'a> {
     /// The path relative to the mount, canonical.
     pub path: &'a str,
     /// The mount's options (`version`, ...).
-    pub options: &'a Map<String, Value>,
+    pub options: &'a BTreeMap<String, String>,
+    /// The mount's default lease, shown by engines that give none of their own.
+    pub default_lease: Duration,
+    /// The calling token's salted id, for what belongs to a token; `None` without a token.
+    pub cubbyhole: Option<&'a str>,
     /// The mount's part of the transaction.
     pub txn: &'a mut dyn MountTxn,
     /// The wall time of this request, read once.

@@ -1,2 +1,10 @@
 //! Secret engines.
 pub mod backend;
+pub mod catalog;
+pub mod cubbyhole;
+mod fields;
+pub mod kv1;
+pub mod kv2;
+#[cfg(test)]
+mod testing;
+pub mod view;

@@ -1,0 +1,73 @@
+//! The cubbyhole: free-form objects that belong to one token and go with it.
+
+use futures_util::future::BoxFuture;
+
+use super::backend::{Backend, Call};
+use super::{fields, kv1};
+use crate::core::{Error, Operation, Response, Result};
+
+/// The engine.
+pub struct Cubbyhole;
+
+impl Backend for Cubbyhole {
+    fn handle<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(async move {
+            let root = root(&call)?;
+            let request = call.request;
+            let response = kv1::objects(call, &root).await?;
+            let known: &[&str] = if request.operation == Operation::List { &["after", "limit"] } else { &[] };
+            Ok(fields::warn_of_unknown(request, known, response))
+        })
+    }
+
+    fn exists<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Option<bool>>> {
+        Box::pin(async move {
+            let key = format!("{}{}", root(&call)?, call.path);
+            Ok(Some(call.txn.get(&key).await?.is_some()))
+        })
+    }
+
+    fn help(&self, _path: &str) -> Option<&'static str> {
+        Some(
+            "Reads and writes any object at any path of a space that only the calling token sees and that goes with it.",
+        )
+    }
+
+    fn operations(&self, _path: &str) -> &'static [Operation] {
+        kv1::OPERATIONS
+    }
+}
+
+/// Where the objects of the token with this salted id are among the mount's keys: what to delete with the token.
+pub fn prefix(salted_id: &str) -> String {
+    format!("{salted_id}/")
+}
+
+fn root(call: &Call<'_>) -> Result<String> {
+    call.cubbyhole.map(prefix).ok_or_else(Error::denied)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engines::testing::Mount;
+
+    #[test]
+    fn each_token_has_its_own() {
+        let mut mount = Mount::new(Cubbyhole);
+        assert_eq!(mount.read("a", json!({})).unwrap_err(), Error::denied());
+        mount.cubbyhole = Some("t1".to_string());
+        mount.update("a", json!({"x": 1, "ttl": "1h"})).unwrap();
+        mount.update("d/e", json!({"x": 2})).unwrap();
+        let read = mount.read("a", json!({})).unwrap();
+        assert_eq!((read.data.unwrap()["x"].clone(), read.lease_duration), (json!(1), None));
+        assert_eq!(mount.list("", json!({})).unwrap(), ["a", "d/"]);
+        assert_eq!(mount.exists("a"), Some(true));
+        mount.cubbyhole = Some("t".to_string());
+        assert_eq!(mount.read("a", json!({})).unwrap_err(), Error::Absent);
+        assert_eq!(mount.list("", json!({})).unwrap_err(), Error::Absent);
+        assert!(mount.keys().iter().all(|key| key.starts_with(&prefix("t1"))));
+    }
+}
