@@ -41,4 +41,10 @@ pub const ORPHANS_MAX: u32 = 500;
 /// How long a request at a standby waits for an active node to be known.
 pub const ACTIVE_WAIT: Duration = Duration::from_millis(1500);
 
+/// Between two looks for an active node while a request waits for one.
+pub const ACTIVE_POLL: Duration = Duration::from_millis(10);
+
+/// How long a forwarded request may take.
+pub const FORWARD_DEADLINE: Duration = Duration::from_secs(90);
+
 const _: () = assert!(PROPOSALS_BYTES_MAX > ENTRY_BYTES_MAX);

@@ -1,25 +1,25 @@
 //! The composition root: a configuration and a runtime make a running node. `main` and the simulator start the same
 //! [`Node`].
 
-use std::path::PathBuf;
+mod build;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::barrier::Barrier;
-use crate::config::{Config, Storage};
-use crate::core::{Core, Error, Request, Response, Result, Settings};
+use crate::config::Config;
+use crate::core::{Core, Error, Request, Response, Result};
 use crate::http::{self, ForwardedAnswer, ForwardedRequest, Handler, HealthFacts};
 use crate::limits;
-use crate::raft::node::Options;
-use crate::raft::settings::Timing;
-use crate::raft::start::{Setup, StartError};
-use crate::raft::state::EngineKind;
-use crate::raft::transport::{CallError, Kind, TransportConfig};
-use crate::raft::{Raft, log};
+use crate::raft::Raft;
+use crate::raft::start::StartError;
+use crate::raft::transport::{CallError, Kind};
 use crate::runtime::Runtime;
 use crate::telemetry::Metrics;
+
+pub use build::Tuning;
 
 /// How long a stopping node waits for the requests under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -48,15 +48,15 @@ impl Node {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(config: Config, runtime: Runtime) -> Result<Node, ServerError> {
+    pub async fn start(config: Config, runtime: Runtime, tuning: Tuning) -> Result<Node, ServerError> {
         let metrics = Metrics::new(runtime.clock.clone());
-        let raft = Raft::start(&runtime, setup(&config, &runtime)).await?;
-        let core = Core::new(runtime.clone(), settings(&config), raft.clone(), Barrier::new(), metrics.clone());
+        let raft = Raft::start(&runtime, build::setup(&config, &runtime, tuning)).await?;
+        let core = Core::new(runtime.clone(), build::settings(&config), raft.clone(), Barrier::new(), metrics.clone());
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
         let http = http::Server::start(
             &runtime,
-            config.listeners.iter().map(listener).collect(),
+            config.listeners.iter().map(build::listener).collect(),
             handler,
             metrics,
             http::router::strict,
@@ -65,7 +65,7 @@ impl Node {
         let tasks = vec![
             tokio::spawn(core.clone().follow_role()),
             tokio::spawn(core.clone().follow_seal()),
-            tokio::spawn(core.clone().follow_retry_join(config.retry_join())),
+            tokio::spawn(core.clone().follow_retry_join(config.storage.retry_join.clone())),
         ];
         Ok(Node { core, raft, http, tasks })
     }
@@ -173,16 +173,4 @@ fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metr
         }),
     );
     core.serve_cluster_port();
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        cluster_name: config.cluster_name.clone(),
-        api_addr: config.api_addr.clone(),
-        cluster_addr: config.cluster_addr.clone(),
-        default_lease_ttl: config.default_lease_ttl,
-        max_lease_ttl: config.max_lease_ttl,
-        storage_type: config.storage.name().into(),
-        unauthenticated_metrics: config.listeners.iter().any(|listener| listener.unauthenticated_metrics_access),
-    }
 }
