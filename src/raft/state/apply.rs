@@ -46,7 +46,9 @@ struct Applier<'a> {
 impl Applier<'_> {
     fn entry(&mut self, entry: &Entry) -> io::Result<Applied> {
         let id = entry.log_id;
-        if self.meta.applied.is_some_and(|applied| id <= applied || id.index != applied.index + 1) {
+        // openraft's first entry has index 0.
+        let next = self.meta.applied.map_or(0, |applied| applied.index + 1);
+        if id.index != next || self.meta.applied.is_some_and(|applied| id < applied) {
             return Err(io::Error::other(format!("entry {id} cannot follow the applied index {}", self.meta.index())));
         }
         let outcome = match &entry.payload {

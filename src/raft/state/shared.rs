@@ -114,22 +114,28 @@ impl Shared {
     }
 
     pub(crate) async fn wait_applied(&self, index: u64) -> io::Result<()> {
-        let (sender, receiver) = oneshot::channel();
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked at under the lock: an index shown later finds this waiter, a fault drops it.
-        self.check()?;
-        if self.fingerprint().applied >= index {
+        let Some((receiver, _waiter)) = self.enrol(index)? else {
             return Ok(());
-        }
-        let key = (index, waiters.arrivals);
-        waiters.arrivals += 1;
-        waiters.waiting.insert(key, sender);
-        drop(waiters);
-        let _gone = Gone { shared: self, key };
+        };
         match receiver.await {
             Ok(()) => Ok(()),
             Err(_) => self.check().and(Err(io::Error::other("the wait was called off"))),
         }
+    }
+
+    /// Takes a place among those who wait for `index`; `None` if it is there already.
+    fn enrol(&self, index: u64) -> io::Result<Option<(oneshot::Receiver<()>, Waiter<'_>)>> {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock: an index shown later finds this waiter, a fault drops it.
+        self.check()?;
+        if self.fingerprint().applied >= index {
+            return Ok(None);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let key = (index, waiters.arrivals);
+        waiters.arrivals += 1;
+        waiters.waiting.insert(key, sender);
+        Ok(Some((receiver, Waiter { shared: self, key })))
     }
 
     #[cfg(test)]
@@ -174,13 +180,13 @@ fn fingerprint(meta: &Meta) -> Fingerprint {
     Fingerprint { applied: meta.index(), epoch: meta.epoch, hashes: meta.hashes }
 }
 
-/// Forgets a waiter that was dropped before its index came.
-struct Gone<'a> {
+/// A place among those who wait; given up when dropped.
+struct Waiter<'a> {
     shared: &'a Shared,
     key: (u64, u64),
 }
 
-impl Drop for Gone<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.shared.waiters.lock().unwrap_or_else(PoisonError::into_inner).waiting.remove(&self.key);
     }

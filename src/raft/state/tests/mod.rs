@@ -50,6 +50,8 @@ impl Node {
             state: None,
         };
         node.open().await.unwrap();
+        // Index 0 is never a write: openraft puts the first membership there.
+        node.apply(vec![EntryPayload::Blank]).await;
         node
     }
 
@@ -88,7 +90,7 @@ impl Node {
 
     /// Appends and applies payloads in one go.
     async fn apply(&mut self, payloads: Vec<EntryPayload<Command, u64, Member>>) -> Vec<Applied> {
-        let first = self.log.len() as u64 + 1;
+        let first = self.log.len() as u64;
         let entries: Vec<Entry> = payloads
             .into_iter()
             .zip(first..)
@@ -112,7 +114,8 @@ impl Node {
         self.open().await.unwrap();
         let applied = self.state().applied();
         assert!(applied <= self.synced.load(Ordering::Relaxed), "state is ahead of the log");
-        let rest: Vec<Entry> = self.log[applied as usize..].to_vec();
+        let next = self.machine().applied_state().await.unwrap().0.map_or(0, |id| id.index + 1);
+        let rest: Vec<Entry> = self.log[next as usize..].to_vec();
         let stream = futures_util::stream::iter(rest.into_iter().map(|entry| Ok((entry, None))));
         RaftStateMachine::apply(self.machine(), stream).await.unwrap();
     }

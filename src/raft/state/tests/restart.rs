@@ -55,7 +55,7 @@ async fn enough_bytes_make_a_flush_and_the_log_goes_first() {
         node.crash().await;
         for _ in 0..10 {
             let body = Body::Batch(Batch { writes: vec![put(b"\x80a", &[1; 16 * 1024])], ..Batch::default() });
-            let index = node.log.len() as u64 + 1;
+            let index = node.log.len() as u64;
             let entry = Entry { log_id: log_id(index), payload: EntryPayload::Normal(Command::encode(&body)) };
             node.log.push(entry.clone());
             let stream = futures_util::stream::iter([Ok((entry, None))]);
@@ -157,6 +157,43 @@ impl Damage {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn files_are_the_owners_alone() {
+    for kind in BOTH {
+        let mut node = Node::new(kind).await;
+        node.put(b"\x80a", b"1").await;
+        node.snapshot().await;
+        let mut directories = vec![node.path().join("state"), node.path().join("snapshots")];
+        while let Some(directory) = directories.pop() {
+            assert_eq!(mode(&directory), 0o700, "{directory:?}");
+            for entry in node.runtime.disk.list(&directory).await.unwrap() {
+                let path = directory.join(&entry.name);
+                if entry.is_dir {
+                    directories.push(path);
+                } else {
+                    assert_eq!(mode(&path), 0o600, "{path:?}");
+                }
+            }
+        }
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    rustix::fs::stat(path).unwrap().st_mode & 0o777
+}
+
+#[tokio::test]
+async fn a_value_in_memory_is_had_at_once_and_one_on_disk_is_not() {
+    let mut node = Node::new(EngineKind::Rocks).await;
+    node.put(b"\x80a", b"1").await;
+    assert!(matches!(node.state().get_now(b"\x80a"), Some(Ok(Some(_)))));
+    node.machine().flush().await.unwrap();
+    node.crash().await;
+    assert!(node.state().get_now(b"\x80a").is_none());
+    assert!(node.state().get(b"\x80a").await.unwrap().is_some());
+    assert!(matches!(node.state().get_now(b"\x80a"), Some(Ok(Some(_)))));
 }
 
 const MAX_UNFLUSHED_MIB: u8 = 80;
