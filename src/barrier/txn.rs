@@ -81,6 +81,15 @@ impl BarrierTxn {
         ))
     }
 
+    /// At most `limit` keys of `from..to`; the range becomes part of the read set. It does not see this transaction's own
+    /// writes.
+    ///
+    /// # Errors
+    /// An I/O error of the store.
+    pub async fn scan_keys(&mut self, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<Bytes>, BarrierError> {
+        Ok(self.txn.list(from, to, limit).await?.into_iter().map(|(key, _)| key).collect())
+    }
+
     /// The transaction below, for what is not sealed: plain records, expectations of views, the bound term.
     pub fn below(&mut self) -> &mut Txn {
         &mut self.txn

@@ -79,5 +79,11 @@ impl From<crate::barrier::BarrierError> for Error {
     }
 }
 
+impl From<crate::seal::SealError> for Error {
+    fn from(error: crate::seal::SealError) -> Error {
+        Error::invalid(error.to_string())
+    }
+}
+
 /// The result of what a request does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

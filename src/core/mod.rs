@@ -1,9 +1,175 @@
 //! The request pipeline, mount table, seal state, role changes and views.
 
+mod authorize;
+pub mod background;
+pub mod commit;
 pub mod error;
+pub mod join;
+pub mod mount;
+pub mod pipeline;
+pub mod policies;
 pub mod request;
 pub mod response;
+pub mod role;
+pub mod sealing;
+pub mod sys;
+mod token_auth;
+pub mod views;
+mod wrap;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 pub use error::{Error, Result};
 pub use request::{Client, Operation, Request};
 pub use response::{Auth, Raw, Response, WrapInfo};
+
+use crate::barrier::{Barrier, Keyring};
+use crate::limits;
+use crate::raft::Raft;
+use crate::runtime::Runtime;
+use crate::seal::UnsealProgress;
+use crate::storage::schema;
+use crate::token;
+use mount::{Mount, Router};
+use policies::PolicyRecord;
+use views::{TableView, View};
+
+/// What the core takes from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Named at init; made up if empty.
+    pub cluster_name: String,
+    /// How clients reach this node.
+    pub api_addr: String,
+    /// How members reach this node.
+    pub cluster_addr: String,
+    /// Life of a token or lease that asks for none.
+    pub default_lease_ttl: Duration,
+    /// The longest life.
+    pub max_lease_ttl: Duration,
+    /// As `sys/seal-status` tells it: `raft`, `inmem`, `file`.
+    pub storage_type: String,
+    /// Whether `sys/metrics` needs no token.
+    pub unauthenticated_metrics: bool,
+}
+
+/// One node's core. Cheap to clone.
+#[derive(Clone)]
+pub struct Core(Arc<Inner>);
+
+/// What [`Core`] is made of.
+pub struct Inner {
+    pub(crate) runtime: Runtime,
+    pub(crate) settings: Settings,
+    pub(crate) raft: Raft,
+    pub(crate) barrier: Barrier,
+    pub(crate) metrics: crate::telemetry::Metrics,
+    /// Secrets of the cluster that live behind the barrier; present while unsealed.
+    secrets: RwLock<Option<Arc<sealing::Secrets>>>,
+    /// Shares as they come in.
+    progress: Mutex<UnsealProgress>,
+    /// A seal key that was found right and waits for something else (cluster-protocol, section 5).
+    held_seal_key: Mutex<Option<Arc<crate::seal::SealKey>>>,
+    /// One attempt to open the seal at a time.
+    opening: tokio::sync::Mutex<()>,
+    /// Since when this node is active.
+    active_since: Mutex<Option<crate::runtime::UnixTime>>,
+    /// Where the leader's clients are to be sent.
+    leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
+    /// The seal record or the keyring was written: look before the next use.
+    keys_dirty: AtomicBool,
+    /// The Raft term whose post-unseal steps are done here; 0 for none.
+    active_term: AtomicU64,
+    router: TableView<Mount, Router>,
+    policies: View<PolicyRecord>,
+    tokens: View<token::Entry>,
+    acls: authorize::AclCache,
+    /// Requests that ran into too many conflicts wait in line here, by key.
+    line: commit::Line,
+    /// What joining this node's cluster has come to.
+    joining: Mutex<join::Joining>,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Core {
+    /// A core over a running Raft.
+    pub fn new(
+        runtime: Runtime,
+        settings: Settings,
+        raft: Raft,
+        barrier: Barrier,
+        metrics: crate::telemetry::Metrics,
+    ) -> Core {
+        let core = Core(Arc::new(Inner {
+            runtime,
+            settings,
+            raft,
+            barrier,
+            metrics,
+            secrets: RwLock::new(None),
+            progress: Mutex::new(UnsealProgress::default()),
+            held_seal_key: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(()),
+            active_since: Mutex::new(None),
+            leader_api: Mutex::new(None),
+            keys_dirty: AtomicBool::new(true),
+            active_term: AtomicU64::new(0),
+            router: TableView::new(schema::Kind::Mount, Mount::decode, Router::new),
+            policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
+            tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
+            acls: authorize::AclCache::default(),
+            line: commit::Line::default(),
+            joining: Mutex::new(join::Joining::default()),
+        }));
+        let weak = Arc::downgrade(&core.0);
+        core.raft.state().on_change(Arc::new(move |key| {
+            if let Some(inner) = weak.upgrade() {
+                inner.mark_dirty(key);
+            }
+        }));
+        core
+    }
+}
+
+impl Inner {
+    /// Marks every view that `key` belongs to; `None` is everything. Called by `apply` before readers see the write.
+    fn mark_dirty(&self, key: Option<&[u8]>) {
+        let kind = key.and_then(|key| key.first().copied());
+        let is = |wanted: schema::Kind| kind.is_none_or(|kind| kind == wanted as u8);
+        if is(schema::Kind::Token) {
+            self.tokens.mark_dirty(key);
+        }
+        if is(schema::Kind::Policy) {
+            self.policies.mark_dirty(key);
+        }
+        if is(schema::Kind::Mount) {
+            self.router.mark_dirty(key);
+        }
+        if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) {
+            self.keys_dirty.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn secrets_now(&self) -> Option<Arc<sealing::Secrets>> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Proof that the node is unsealed: the keyring and the cluster's secrets, taken once for a request.
+#[derive(Clone)]
+pub struct Unsealed {
+    /// Opens and seals values.
+    pub keyring: Arc<Keyring>,
+    /// Secrets of the cluster.
+    pub secrets: Arc<sealing::Secrets>,
+}

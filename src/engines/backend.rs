@@ -1,10 +1,10 @@
 //! What a secret engine or auth method is to the core.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
 
 use crate::core::{Operation, Request, Response, Result};
 use crate::runtime::{Entropy, UnixTime};
@@ -30,7 +30,7 @@ pub struct Call<'a> {
     /// The path relative to the mount, canonical.
     pub path: &'a str,
     /// The mount's options (`version`, ...).
-    pub options: &'a Map<String, Value>,
+    pub options: &'a BTreeMap<String, String>,
     /// The mount's default lease, shown by engines that give none of their own.
     pub default_lease: Duration,
     /// The calling token's salted id, for what belongs to a token; `None` without a token.

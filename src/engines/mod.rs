@@ -1,5 +1,6 @@
 //! Secret engines.
 pub mod backend;
+pub mod catalog;
 pub mod cubbyhole;
 mod fields;
 pub mod kv1;

@@ -58,6 +58,12 @@ pub const CLUSTER_KEY: &[u8] = b"cluster-key";
 /// `Kind::ClusterSecret`: the seal's key for the challenges of joining nodes.
 pub const CHALLENGE_KEY: &[u8] = b"challenge-key";
 
+/// Under `Kind::ClusterSecret`: the salt that hides token ids in storage keys.
+pub const TOKEN_SALT: &[u8] = b"token-salt";
+
+/// Under `Kind::ClusterSecret`: the key of the cookies that joining nodes bring back.
+pub const COOKIE_KEY: &[u8] = b"cookie-key";
+
 /// A key of kind `kind` with `rest` behind it.
 pub fn key(kind: Kind, rest: &[u8]) -> Bytes {
     let mut key = Vec::with_capacity(1 + rest.len());

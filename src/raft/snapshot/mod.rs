@@ -1,5 +1,5 @@
 //! Snapshots: a checkpoint of state, read in chunks by who sends it ([`Checkpoint`]), put together by who receives it
-//! ([`Staging`]), and kept while it is the newest or being sent ([`store`]).
+//! ([`Staging`]), and kept while it is the newest or being sent (`store`).
 
 mod manifest;
 mod staging;
@@ -63,6 +63,16 @@ impl Checkpoint {
         let len = len.min(MAX_CHUNK).min(usize::try_from(left).unwrap_or(usize::MAX));
         let opened = self.0.disk.open(&self.0.directory.join(file), Open::READ).await?;
         opened.read_at(offset, len).await
+    }
+
+    /// Whether a file still has the bytes that the manifest says: what to ask when a receiver finds it damaged. If not,
+    /// this node's own state is rotten too (its files are linked, not copied).
+    ///
+    /// # Errors
+    /// If the checkpoint has no such file or the disk fails.
+    pub async fn verify(&self, file: &str) -> io::Result<bool> {
+        let entry = self.0.manifest.file(file).ok_or_else(|| no_file(file))?;
+        Ok(hash_file(&self.0.disk, &self.0.directory.join(file), entry.len).await? == entry.hash)
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -129,10 +129,10 @@ impl Store {
             kept.older.push(checkpoint.clone());
             return;
         }
-        if let Some(before) = kept.newest.replace(checkpoint.clone()) {
-            if before.directory() != checkpoint.directory() {
-                kept.older.push(before);
-            }
+        if let Some(before) = kept.newest.replace(checkpoint.clone())
+            && before.directory() != checkpoint.directory()
+        {
+            kept.older.push(before);
         }
         kept.hashes.retain(|(_, name), _| checkpoint.manifest().files.iter().any(|file| file.name == *name));
     }

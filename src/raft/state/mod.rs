@@ -1,7 +1,7 @@
 //! Replicated state as everything above reads it: an ordered map from key to value and revision, at an applied index.
 //!
 //! [`State`] reads; [`crate::raft::state_machine::StateMachine`] writes and is openraft's alone. Below them are two
-//! engines, RocksDB and an ordered map in memory, and [`home`], which keeps generations of either on disk.
+//! engines, RocksDB and an ordered map in memory, and `home`, which keeps generations of either on disk.
 
 pub(crate) mod apply;
 pub(crate) mod engine;

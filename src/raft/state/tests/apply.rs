@@ -151,7 +151,7 @@ async fn an_entry_that_does_not_follow_is_a_fault() {
 async fn listeners_hear_of_keys_before_the_index_is_seen() {
     for kind in BOTH {
         let mut node = Node::new(kind).await;
-        let heard: Arc<std::sync::Mutex<Vec<(Vec<u8>, u64)>>> = Arc::default();
+        let heard = Arc::new(std::sync::Mutex::new(Vec::<(Vec<u8>, u64)>::new()));
         let (state, log) = (node.state().clone(), Arc::clone(&heard));
         node.state().on_change(Arc::new(move |key| {
             log.lock().unwrap().push((key.unwrap_or_default().to_vec(), state.applied()));

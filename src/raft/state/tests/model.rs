@@ -129,7 +129,7 @@ fn body(body: &Body) -> EntryPayload<Command, u64, Member> {
 fn op() -> impl Strategy<Value = Op> {
     let name = 0..16u8;
     let right = prop::bool::weighted(0.9);
-    let checks = prop::collection::vec((name.clone(), right.clone()), 0..3);
+    let checks = prop::collection::vec((name.clone(), right), 0..3);
     let ranges = prop::collection::vec((name.clone(), 0..17u8, 0..6u32, right), 0..2);
     let value = prop::option::weighted(0.7, prop::collection::vec(any::<u8>(), 0..12));
     let writes = prop::collection::vec((name.clone(), value), 0..6);

@@ -88,6 +88,7 @@ async fn a_damaged_chunk_is_found_and_sent_again() {
             Err(StagingError::Damaged { file: named }) => assert_eq!(named, file),
             other => panic!("{other:?}"),
         }
+        assert!(checkpoint.verify(&file).await.unwrap());
         let mut staging = begin(&follower, &checkpoint).await;
         assert_eq!(staging.missing(), [(file, 0)]);
         send(&checkpoint, &mut staging, usize::MAX, usize::MAX).await;

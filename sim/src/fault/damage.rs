@@ -1,0 +1,109 @@
+//! Damage to what is on a disk, done while the node is down: rot, an emptied disk, an older copy put back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use holdfast::runtime::Disk;
+
+use crate::disk::mem;
+use crate::draw::Draw;
+use crate::world::turmoil::Node;
+
+/// A copy of all that a node keeps: its simulated disk and its directory on the real file system.
+pub struct Copy {
+    /// Which node's.
+    pub node: usize,
+    disk: mem::Image,
+    real: tempfile::TempDir,
+}
+
+/// Copies what `node` keeps.
+///
+/// # Errors
+/// An I/O error of the real file system.
+pub fn image(node: &Node) -> io::Result<Copy> {
+    let real = tempfile::tempdir()?;
+    copy_tree(node.real_dir.path(), real.path())?;
+    Ok(Copy { node: node.index, disk: node.disk.image(), real })
+}
+
+/// Puts an older copy back.
+///
+/// # Errors
+/// An I/O error of the real file system.
+pub fn restore(node: &Node, copy: &Copy) -> io::Result<()> {
+    empty(node.real_dir.path())?;
+    copy_tree(copy.real.path(), node.real_dir.path())?;
+    node.disk.restore(&copy.disk);
+    Ok(())
+}
+
+/// Empties all that `node` keeps.
+///
+/// # Errors
+/// An I/O error of the real file system.
+pub fn wipe(node: &Node) -> io::Result<()> {
+    node.disk.wipe();
+    empty(node.real_dir.path())
+}
+
+/// Flips one to three bits of one synced byte in a drawn file whose path contains `part`; says where.
+///
+/// # Errors
+/// `NotFound` if there is no such file with anything in it.
+pub async fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
+    let disk = node.disk.disk();
+    let mut files = Vec::new();
+    for path in walk(&disk).await? {
+        if path.to_string_lossy().contains(part) {
+            let bytes = disk.read(&path).await?;
+            // Files are preallocated with zeros; the last tenth of what is written may be younger than the last sync mark.
+            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1) * 9 / 10);
+            if written > 0 {
+                files.push((path, written));
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no file to rot has `{part}` in its path")));
+    }
+    let (path, written) = &files[draw.index(files.len())];
+    let offset = draw.below(*written as u64);
+    let mask = (0..=draw.below(3)).fold(0, |mask, _| mask | 1 << draw.below(8));
+    node.disk.rot(path, offset, mask)?;
+    Ok(format!("{}:{offset} mask={mask:08b}", path.display()))
+}
+
+async fn walk(disk: &Disk) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::from("/")]);
+    while let Some(folder) = folders.pop() {
+        for entry in disk.list(&folder).await? {
+            let path = folder.join(&entry.name);
+            if entry.is_dir { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { std::fs::remove_dir_all(&path)? } else { std::fs::remove_file(&path)? }
+    }
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_tree(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! One scenario under one seed.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use crate::check::{Evidence, check_all};
+use crate::driver::{Driver, Report};
+use crate::outcome::{Outcome, Violation};
+use crate::scenario::Scenario;
+use crate::trace::TraceLog;
+use crate::world::World;
+use crate::world::turmoil::Settings;
+
+/// Runs `scenario` under `seed`; each event's line goes to `output`. Once a process: what a run leaves behind in
+/// process-wide state must not reach another.
+pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dyn Write + Send>>) -> Outcome {
+    let trace = TraceLog::new(output);
+    trace.event("world", "world", format_args!("scenario={} seed={seed} nodes={}", scenario.name, scenario.nodes));
+    keep_panics();
+    let settings = Settings {
+        seed,
+        nodes: scenario.nodes,
+        limit: scenario.limit,
+        latency_max: scenario.latency_max,
+        stand_in,
+    };
+    let mut violations = match World::new(settings, trace.clone()) {
+        Ok(world) => play(world, scenario, &trace),
+        Err(error) => vec![Violation::harness(error.to_string())],
+    };
+    violations.sort_by_key(|violation| violation.class);
+    for violation in &violations {
+        trace.event("world", "violation", format_args!("{violation}"));
+    }
+    trace.flush();
+    let (events, digest) = trace.digest();
+    let sim_seconds = trace.now().as_secs_f64();
+    Outcome { scenario: scenario.name.clone(), seed, sim_seconds, events, digest, violations }
+}
+
+fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violation> {
+    let report = Report::default();
+    let driver = Driver::new(world.hands(), scenario.clone());
+    let load = driver.run(report.clone());
+    let end = catch_unwind(AssertUnwindSafe(|| world.run(load)));
+    let (mut violations, ops) = report.take();
+    match end {
+        Ok(Ok(())) => drop(world),
+        Ok(Err(violation)) => violations.push(violation),
+        Err(_) => {
+            // Half of the world is gone with the panic: what is left of it cannot be taken down in order.
+            std::mem::forget(world);
+            violations.push(Violation::crash(last_panic()));
+        }
+    }
+    let evidence = Evidence { ops, events: trace.kept() };
+    violations.extend(check_all(&evidence));
+    violations
+}
+
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps the first panic's message and place for the last line.
+fn keep_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        PANIC.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| info.to_string());
+    }));
+}
+
+fn last_panic() -> String {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| "a panic".to_string())
+}

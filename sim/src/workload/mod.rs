@@ -1,0 +1,5 @@
+//! Clients: what they do and the history of what they saw.
+
+pub mod history;
+pub mod http;
+pub mod kv;

@@ -1,0 +1,189 @@
+//! Who asks, and whether they may: token and policy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::mount::Mount;
+use super::pipeline::no_route;
+use super::{Core, Error, Operation, Request, Result, Unsealed};
+use crate::barrier::BarrierTxn;
+use crate::engines::catalog;
+use crate::engines::view::MountView;
+use crate::limits;
+use crate::policy::{Acl, Ask};
+use crate::token::{Entry, Hash, keys};
+
+/// The token that a request came with, alive.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    /// The token itself, for answers that show it.
+    pub id: Arc<crate::secret::Secret>,
+    /// What stands for it in storage keys.
+    pub hash: Hash,
+    /// Its record.
+    pub entry: Arc<Entry>,
+    /// Revision of the record.
+    pub revision: u64,
+}
+
+impl Caller {
+    /// What names the token's cubbyhole.
+    pub(crate) fn cubbyhole(&self) -> String {
+        hex::encode(self.hash)
+    }
+}
+
+/// Proof that the policies allow the request.
+pub(crate) struct Authorized {
+    /// Who asks; `None` for a path that needs no token.
+    pub caller: Option<Caller>,
+    /// Which mount serves it.
+    pub mount: Arc<Mount>,
+    /// The path within the mount.
+    pub rest: String,
+    /// A write is a create or an update, as the engine's existence check found.
+    pub operation: Operation,
+    /// The policies grant `sudo` here.
+    pub sudo: bool,
+    /// All that the caller may do.
+    pub acl: Arc<Acl>,
+}
+
+impl Authorized {
+    /// The caller, on paths that need one.
+    pub(crate) fn caller(&self) -> Result<&Caller> {
+        self.caller.as_ref().ok_or_else(Error::denied)
+    }
+}
+
+impl Core {
+    /// Finds the request's token, which must be alive together with all its parents. Their records join the read set,
+    /// so that nothing is committed under a tree that was revoked meanwhile.
+    pub(crate) async fn authenticate(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        request: &Request,
+    ) -> Result<Option<Caller>> {
+        let Some(id) = &request.token else { return Ok(None) };
+        let hash = unsealed.secrets.salt.hash(id.danger_expose_text());
+        let Some((entry, revision)) = self.live_token(unsealed, txn, &hash).await? else { return Ok(None) };
+        Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision }))
+    }
+
+    /// The record of a token that is alive, with all its parents.
+    pub(crate) async fn live_token(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        hash: &Hash,
+    ) -> Result<Option<(Arc<Entry>, u64)>> {
+        let now = self.runtime.clock.now();
+        let mut next = Some(*hash);
+        let mut first = None;
+        let mut depth = 0;
+        while let Some(hash) = next {
+            let key = keys::token(&hash);
+            let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
+            let Some(found) = found else { return Ok(None) };
+            depth += 1;
+            if found.record.is_expired(now) || depth > limits::TOKEN_DEPTH_MAX {
+                return Ok(None);
+            }
+            txn.below().expect(&key, found.revision);
+            next = found.record.parent;
+            first.get_or_insert((found.record, found.revision));
+        }
+        Ok(first)
+    }
+
+    /// Checks the request against the caller's policies.
+    pub(crate) async fn authorize(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        caller: Option<Caller>,
+        request: &Request,
+    ) -> Result<Authorized> {
+        let caller = caller.ok_or_else(Error::denied)?;
+        let acl = self.acl(unsealed, &caller.entry.policies).await?;
+        let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
+        let routed = router.route(&request.path);
+        let mut operation = request.operation;
+        if let (Operation::Update, Some((found, rest))) = (operation, &routed) {
+            operation = self.create_or_update(txn, &found.record, rest, request, &caller).await?;
+        }
+        let ask = Ask { operation, path: &request.path, data: &request.data, wrap_ttl: request.wrap_ttl };
+        let verdict = acl.check(&ask);
+        if !verdict.allowed {
+            return Err(Error::denied());
+        }
+        let (found, rest) = routed.ok_or_else(|| no_route(&request.path))?;
+        txn.below().expect(&found.record.key(), found.revision);
+        Ok(Authorized {
+            mount: Arc::clone(&found.record),
+            rest: rest.to_string(),
+            operation,
+            sudo: verdict.sudo,
+            caller: Some(caller),
+            acl,
+        })
+    }
+
+    /// Asks the engine whether what a write names exists.
+    async fn create_or_update(
+        &self,
+        txn: &mut BarrierTxn,
+        mount: &Mount,
+        rest: &str,
+        request: &Request,
+        caller: &Caller,
+    ) -> Result<Operation> {
+        let Some(backend) = catalog::find(&mount.kind, &mount.options) else { return Ok(Operation::Update) };
+        let cubbyhole = caller.cubbyhole();
+        let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
+        Ok(match backend.exists(self.call(request, mount, rest, Some(&cubbyhole), &mut view)).await? {
+            Some(false) => Operation::Create,
+            Some(true) | None => Operation::Update,
+        })
+    }
+
+    /// What the policies of these names allow together.
+    pub(crate) async fn acl(&self, unsealed: &Unsealed, names: &[String]) -> Result<Arc<Acl>> {
+        let mut revisions = Vec::with_capacity(names.len());
+        let mut policies = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(found) = self.policy(unsealed, name).await? {
+                revisions.push(found.revision);
+                policies.push(Arc::clone(&found.record.parsed));
+            } else {
+                revisions.push(0);
+            }
+        }
+        Ok(self.acls.get(names, &revisions, || Acl::new(&policies)))
+    }
+}
+
+/// Compiled policies by their names, as long as none of them changes.
+#[derive(Default)]
+pub(crate) struct AclCache(Mutex<BTreeMap<Vec<String>, Compiled>>);
+
+/// The revisions that a combination was compiled from, and what came of it.
+type Compiled = (Vec<u64>, Arc<Acl>);
+
+impl AclCache {
+    fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, acl)) = cache.get(names)
+            && known == revisions
+        {
+            return Arc::clone(acl);
+        }
+        let acl = Arc::new(compile());
+        if cache.len() >= limits::VIEW_RECORDS {
+            cache.pop_first();
+        }
+        cache.insert(names.to_vec(), (revisions.to_vec(), Arc::clone(&acl)));
+        acl
+    }
+}

@@ -1,0 +1,141 @@
+//! The way of a request: one function that reads from token to reply. What must have happened before something else is
+//! a value that only the check can make ([`Unsealed`], [`Caller`], [`Authorized`], [`Audited`]).
+
+use super::authorize::{Authorized, Caller};
+use super::mount::Mount;
+use super::{Core, Error, Request, Response, Result, Unsealed};
+use crate::barrier::BarrierTxn;
+use crate::engines::backend::Call;
+use crate::engines::catalog;
+use crate::engines::view::MountView;
+use crate::limits;
+
+/// Proof that the request's entry was accepted by the audit devices (none exist yet).
+pub(crate) struct Audited(());
+
+impl Core {
+    /// Carries out a request on the active node.
+    ///
+    /// # Errors
+    /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
+    pub async fn handle(&self, request: &Request) -> Result<Response> {
+        if let Some(answer) = self.public(request).await {
+            return answer;
+        }
+        let mut line = None;
+        for attempt in 0.. {
+            match self.attempt(request).await {
+                Err(Error::Conflict) if attempt < limits::CONFLICT_RETRIES => {}
+                Err(Error::Conflict) if line.is_none() => line = Some(self.line.wait(&request.path).await),
+                Err(Error::Conflict) if attempt < 2 * limits::CONFLICT_RETRIES => {}
+                Err(Error::Conflict) => break,
+                result => return result,
+            }
+        }
+        Err(Error::Unavailable("too many conflicting writes".into()))
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Response> {
+        let unsealed = self.unsealed().await?;
+        if !Core::is_for_this_node(request) {
+            self.active()?;
+        }
+        match self.linearize().await {
+            // An emergency must not wait for a quorum: the node seals itself by what it knows.
+            Err(_) if request.path == "sys/seal" => {}
+            linearized => linearized?,
+        }
+        let mut txn = self.begin(&unsealed);
+        let caller = self.authenticate(&unsealed, &mut txn, request).await?;
+        let authorized = self.authorize(&unsealed, &mut txn, caller, request).await?;
+        let audited = self.audit_request(&authorized, request);
+        let authorized = self.consume_use(&unsealed, &mut txn, authorized, &audited).await?;
+        let response = self.execute(&unsealed, &mut txn, &authorized, request, &audited).await?;
+        let response = self.wrap_if_asked(&unsealed, &mut txn, &authorized, request, response).await?;
+        self.commit(txn).await?;
+        self.audit_response(&audited, request, &response);
+        Ok(response)
+    }
+
+    /// Makes sure that what is read next is no older than anything acknowledged before now.
+    pub(crate) async fn linearize(&self) -> Result<()> {
+        if crate::runtime::point::mutant("read-without-leadership") {
+            return Ok(());
+        }
+        self.raft.read_index().await.map_err(|_| Error::Standby)
+    }
+
+    fn audit_request(&self, _authorized: &Authorized, _request: &Request) -> Audited {
+        Audited(())
+    }
+
+    fn audit_response(&self, _audited: &Audited, _request: &Request, _response: &Response) {}
+
+    /// Takes one use of a token that has a number of them, by a commit of its own that is never given back.
+    async fn consume_use(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: Authorized,
+        _audited: &Audited,
+    ) -> Result<Authorized> {
+        match &authorized.caller {
+            Some(caller) if caller.entry.num_uses > 0 => {}
+            _ => return Ok(authorized),
+        }
+        self.spend(unsealed, txn, authorized).await
+    }
+
+    async fn execute(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: &Authorized,
+        request: &Request,
+        _audited: &Audited,
+    ) -> Result<Response> {
+        let mount = &authorized.mount;
+        match mount.kind.as_str() {
+            "system" => self.sys(unsealed, txn, authorized, request).await,
+            "token" => self.auth_token(unsealed, txn, authorized, request).await,
+            _ => {
+                let backend = catalog::find(&mount.kind, &mount.options).ok_or_else(super::sys::unsupported_path)?;
+                let cubbyhole = authorized.caller.as_ref().map(Caller::cubbyhole);
+                let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
+                backend.handle(self.call(request, mount, &authorized.rest, cubbyhole.as_deref(), &mut view)).await
+            }
+        }
+    }
+}
+
+impl Core {
+    /// A request as its mount's engine sees it.
+    pub(crate) fn call<'a>(
+        &'a self,
+        request: &'a Request,
+        mount: &'a Mount,
+        rest: &'a str,
+        cubbyhole: Option<&'a str>,
+        txn: &'a mut MountView<'_>,
+    ) -> Call<'a> {
+        Call {
+            request,
+            path: rest,
+            options: &mount.options,
+            default_lease: match mount.default_lease_ttl.is_zero() {
+                true => self.settings.default_lease_ttl,
+                false => mount.default_lease_ttl,
+            },
+            cubbyhole,
+            txn,
+            now: self.runtime.clock.now(),
+            entropy: &self.runtime.entropy,
+        }
+    }
+}
+
+/// The error of a path that no mount serves.
+pub(crate) fn no_route(path: &str) -> Error {
+    Error::NoRoute(format!("no handler for route \"{path}\". route entry not found."))
+}
+

@@ -1,0 +1,159 @@
+//! Policies as records, and the endpoints that manage them (`sys/policies/acl`, `sys/policy`).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::authorize::Authorized;
+use super::views::Found;
+use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use crate::barrier::BarrierTxn;
+use crate::limits;
+use crate::policy::{self, Policy, builtin};
+use crate::runtime::UnixTime;
+use crate::storage::{plain, schema};
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    name: String,
+    text: String,
+    version: u64,
+    modified: UnixTime,
+}
+
+/// A policy's record, parsed.
+pub struct PolicyRecord {
+    /// As it was written.
+    pub text: String,
+    /// Counts the writes.
+    pub version: u64,
+    /// When it was last written.
+    pub modified: UnixTime,
+    /// What it allows.
+    pub parsed: Arc<Policy>,
+}
+
+impl PolicyRecord {
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Option<PolicyRecord> {
+        let Stored { name, text, version, modified } = plain::decode(bytes)?;
+        let parsed = Arc::new(Policy::parse(&name, &text).ok()?);
+        Some(PolicyRecord { text, version, modified, parsed })
+    }
+}
+
+/// The record of a policy in its stored form.
+pub fn encode(name: &str, text: &str, version: u64, modified: UnixTime) -> Vec<u8> {
+    plain::encode(&Stored { name: name.to_string(), text: text.to_string(), version, modified }).to_vec()
+}
+
+/// The storage key of a policy's record.
+pub fn key(name: &str) -> bytes::Bytes {
+    schema::key(schema::Kind::Policy, name.as_bytes())
+}
+
+impl Core {
+    /// The record of a policy; the built-in `root` has none in the store.
+    pub(crate) async fn policy(&self, unsealed: &Unsealed, name: &str) -> Result<Option<Found<PolicyRecord>>> {
+        if let Some(parsed) = builtin::unwritten(name) {
+            let text = parsed.text.clone();
+            let record = PolicyRecord { text, version: 0, modified: UnixTime(0), parsed: Arc::new(parsed) };
+            return Ok(Some(Found { revision: 0, record: Arc::new(record) }));
+        }
+        self.policies.get(self.raft.state(), &unsealed.keyring, &key(name)).await
+    }
+
+    /// `sys/policies/acl[/name]` and, with `legacy`, `sys/policy[/name]`.
+    pub(crate) async fn sys_policies(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: &Authorized,
+        request: &Request,
+        name: &str,
+        legacy: bool,
+    ) -> Result<Response> {
+        let name = policy::name::fold(name);
+        match (authorized.operation, name.as_str()) {
+            (Operation::List, "") => self.list_policies(txn, false).await,
+            (Operation::Read, "") if legacy => self.list_policies(txn, true).await,
+            (_, "") => Err(Error::Unsupported),
+            (Operation::Read, name) => self.read_policy(unsealed, name, legacy).await,
+            (Operation::Update | Operation::Create, name) => self.write_policy(unsealed, txn, request, name).await,
+            (Operation::Delete, name) => {
+                let name = policy::name::deletable(name).map_err(|error| Error::invalid(error.to_string()))?;
+                txn.delete(key(&name));
+                Ok(Response::empty())
+            }
+            _ => Err(Error::Unsupported),
+        }
+    }
+
+    async fn list_policies(&self, txn: &mut BarrierTxn, legacy: bool) -> Result<Response> {
+        let mut names = vec!["root".to_string()];
+        let mut from = key("").to_vec();
+        let to = schema::prefix_end(&from);
+        loop {
+            let page = self.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
+            names.extend(page.iter().map(|(key, _)| String::from_utf8_lossy(&key[1..]).into_owned()));
+            let Some((last, _)) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
+            from = [&last[..], &[0]].concat();
+        }
+        let _ = txn;
+        names.sort();
+        Ok(match legacy {
+            true => Response::data(json!({ "keys": names, "policies": names })).flat(),
+            false => Response::keys(names),
+        })
+    }
+
+    async fn read_policy(&self, unsealed: &Unsealed, name: &str, legacy: bool) -> Result<Response> {
+        let found = self.policy(unsealed, name).await?.ok_or(Error::Absent)?;
+        let mut data = json!({
+            "name": name,
+            "version": found.record.version,
+            "cas_required": false,
+        });
+        data[if legacy { "rules" } else { "policy" }] = json!(found.record.text);
+        if name != "root" {
+            data["modified"] = Value::String(found.record.modified.rfc3339());
+        }
+        let response = Response::data(data);
+        Ok(if legacy { response.flat() } else { response })
+    }
+
+    async fn write_policy(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        request: &Request,
+        name: &str,
+    ) -> Result<Response> {
+        let name = &policy::name::writable(name).map_err(|error| Error::invalid(error.to_string()))?;
+        let text = match (request.text("policy")?, request.text("rules")?) {
+            (Some(text), _) if !text.is_empty() => text,
+            (_, Some(text)) if !text.is_empty() => text,
+            _ => return Err(Error::invalid("'policy' parameter not supplied or empty")),
+        };
+        let text = decode_base64(text);
+        Policy::parse(name, &text).map_err(|error| Error::invalid(error.to_string()))?;
+        let existing = self.policy(unsealed, name).await?;
+        let key = key(name);
+        txn.below().expect(&key, existing.as_ref().map_or(0, |found| found.revision));
+        let version = existing.map_or(0, |found| found.record.version) + 1;
+        txn.put(key, &encode(name, &text, version, self.runtime.clock.now()));
+        Ok(Response::empty())
+    }
+}
+
+/// A policy may come as base64: so it does if it decodes to text (no policy in HCL or JSON does).
+fn decode_base64(text: String) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD
+        .decode(text.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or(text)
+}

@@ -1,0 +1,479 @@
+//! Init, unseal and seal: from shares to a keyring in memory and back (cluster-protocol, section 5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::mount::{Class, Mount};
+use super::{Core, Error, Operation, Raw, Request, Response, Result, Unsealed};
+use crate::barrier::{BarrierTxn, Keyring, RootKey};
+use crate::policy::builtin;
+use crate::raft::command::Body;
+use crate::runtime::UnixTime;
+use crate::seal::{self, ChallengeKey, ClusterKey, Params, SealKey};
+use crate::storage::schema::{self, Kind};
+use crate::storage::{Txn, plain};
+use crate::token::{self, Salt};
+
+/// Secrets of the cluster that live behind the barrier.
+pub struct Secrets {
+    /// Signs grants.
+    pub cluster_key: ClusterKey,
+    /// Seals the challenges of nodes that join.
+    pub challenge_key: ChallengeKey,
+    /// Encrypts the cookies of nodes that join.
+    pub cookie_key: [u8; 32],
+    /// Hides token ids in storage keys.
+    pub salt: Salt,
+    /// The cluster's record.
+    pub cluster: plain::Init,
+}
+
+/// How long a request to unseal waits before it answers that the shares are pending.
+const UNSEAL_WAIT: Duration = Duration::from_millis(800);
+
+/// How long a sole voter has to win its first election.
+const INIT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long `sys/seal` waits for the other nodes to confirm.
+const SEAL_WAIT: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// The keyring and secrets, if the node is unsealed by what it has applied.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub(crate) async fn unsealed(&self) -> Result<Unsealed> {
+        self.refresh_keys().await?;
+        let secrets = self.secrets_now().ok_or(Error::Sealed)?;
+        Ok(Unsealed { keyring: self.barrier.keyring()?, secrets })
+    }
+
+    /// Takes notice of a seal record or a new keyring that was applied since the last look.
+    async fn refresh_keys(&self) -> Result<()> {
+        if !self.keys_dirty.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let looked = self.look_at_keys().await;
+        if looked.is_err() {
+            self.keys_dirty.store(true, Ordering::SeqCst);
+        }
+        looked
+    }
+
+    async fn look_at_keys(&self) -> Result<()> {
+        if self.secrets_now().is_none() {
+            return Ok(());
+        }
+        if self.seal_record().await?.is_some() {
+            self.drop_keys("the cluster was sealed");
+            return Ok(());
+        }
+        let (keyring, root) = (self.plain::<plain::Keyring>(Kind::Keyring).await?, self.plain(Kind::RootKey).await?);
+        if let (Some(keyring), Some(root)) = (keyring, root)
+            && self.barrier.keyring()?.active() != keyring.active
+            && let Err(error) = self.barrier.follow(&keyring, &root)
+        {
+            tracing::warn!(%error, "sealing: the keyring was replaced and this node cannot follow");
+            self.drop_keys("the keyring was replaced");
+        }
+        Ok(())
+    }
+
+    /// Forgets all keys: the node is sealed.
+    pub(crate) fn drop_keys(&self, why: &str) {
+        self.barrier.seal();
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.active_term.store(0, Ordering::SeqCst);
+        self.raft.set_fit(false);
+        self.tokens.mark_dirty(None);
+        self.policies.mark_dirty(None);
+        self.router.mark_dirty(None);
+        tracing::info!(why, "vault is sealed");
+        self.runtime.trace.event("core", format_args!("sealed"));
+    }
+
+    /// A plain record without a rest in its key.
+    pub(crate) async fn plain<T: serde::de::DeserializeOwned>(&self, kind: Kind) -> Result<Option<T>> {
+        let stored = self.raft.state().get(&schema::key(kind, b"")).await?;
+        match stored {
+            None => Ok(None),
+            Some(stored) => plain::decode(&stored.value)
+                .map(Some)
+                .ok_or_else(|| Error::Internal(format!("the record {kind:?} has an unknown format"))),
+        }
+    }
+
+    pub(crate) async fn seal_record(&self) -> Result<Option<plain::SealRecord>> {
+        self.plain(Kind::SealRecord).await
+    }
+
+    /// How the root key is wrapped, as far as this node knows: by its state, or by what a join was told.
+    pub(crate) async fn seal_config(&self) -> Result<Option<plain::SealConfig>> {
+        match self.plain(Kind::SealConfig).await? {
+            Some(config) => Ok(Some(config)),
+            None => Ok(self.joining_seal_config()),
+        }
+    }
+
+    // ---- init ----
+
+    /// `PUT sys/init`.
+    pub(crate) async fn init(&self, request: &Request) -> Result<Response> {
+        let params = Params::parse(&request.data)?;
+        if self.seal_config().await?.is_some() || self.raft.identity().cluster().is_some() {
+            return Err(Error::invalid("Vault is already initialized"));
+        }
+        self.raft.initialize(&self.raft.transport().advertised()).await.map_err(Error::Unavailable)?;
+        self.wait_for_leadership().await?;
+        let made = seal::init(params, &self.settings.cluster_name, self.runtime.clock.now(), &self.runtime.entropy);
+        let root_token = self.commit_init(&made).await?;
+        self.enter_own_cluster(&made.record, &made.cluster_key).await?;
+        let (keys, keys_base64) = made.share_texts();
+        tracing::info!("security barrier initialized, vault is sealed");
+        Ok(bare(json!({ "keys": keys, "keys_base64": keys_base64, "root_token": root_token })))
+    }
+
+    async fn wait_for_leadership(&self) -> Result<()> {
+        let mut changes = self.raft.changes();
+        let lead = async {
+            while self.raft.leading().is_none() {
+                changes.changed().await;
+            }
+        };
+        let waited = tokio::time::timeout(INIT_WAIT, lead).await;
+        waited.map_err(|_| Error::Unavailable("this node did not become leader of its own cluster in time".into()))
+    }
+
+    /// Everything that a cluster begins with, in one commit.
+    async fn commit_init(&self, made: &seal::Init) -> Result<String> {
+        let entropy = &self.runtime.entropy;
+        let now = self.runtime.clock.now();
+        let txn = Txn::new(self.raft.state().clone());
+        let mut txn = BarrierTxn::new(txn, Arc::clone(&made.keyring), entropy.clone());
+        made.write(&mut txn);
+        let salt = Salt(entropy.bytes());
+        txn.put(schema::key(Kind::ClusterSecret, schema::TOKEN_SALT), &seal::init::encode(&salt.0));
+        txn.put(schema::key(Kind::ClusterSecret, schema::COOKIE_KEY), &seal::init::encode(&entropy.bytes()));
+        txn.put(super::policies::key("default"), &super::policies::encode("default", builtin::DEFAULT_TEXT, 1, now));
+        for mount in self.first_mounts() {
+            txn.put(mount.key(), &mount.encode());
+        }
+        let root_token = token::id::service(entropy);
+        let entry = root_entry(token::id::accessor(entropy), now);
+        token::store::create(&mut txn, &salt, &salt.hash(&root_token), &entry);
+        match self.commit(txn).await {
+            Err(Error::Conflict) => Err(Error::invalid("Vault is already initialized")),
+            Err(error) => Err(error),
+            Ok(()) => Ok(root_token),
+        }
+    }
+
+    fn first_mounts(&self) -> Vec<Mount> {
+        let entropy = &self.runtime.entropy;
+        let mount = |class, path: &str, kind: &str, description: &str| Mount {
+            uuid: entropy.bytes(),
+            class,
+            path: path.into(),
+            kind: kind.into(),
+            description: description.into(),
+            accessor: match class {
+                Class::Secret => format!("{kind}_{}", hex::encode(entropy.bytes::<4>())),
+                Class::Auth => format!("auth_{kind}_{}", hex::encode(entropy.bytes::<4>())),
+            },
+            options: BTreeMap::new(),
+            default_lease_ttl: Duration::ZERO,
+            max_lease_ttl: Duration::ZERO,
+            tune: BTreeMap::new(),
+            local: kind == "cubbyhole",
+            seal_wrap: kind == "system",
+            namespace: schema::NAMESPACE_ROOT,
+            disabling: false,
+        };
+        vec![
+            mount(Class::Secret, "cubbyhole/", "cubbyhole", "per-token private secret storage"),
+            mount(Class::Secret, "identity/", "identity", "identity store"),
+            mount(Class::Secret, "sys/", "system", "system endpoints used for control, policy and debugging"),
+            mount(Class::Auth, "auth/token/", "token", "token based credentials"),
+        ]
+    }
+
+    // ---- unseal ----
+
+    /// `PUT sys/unseal`: takes a share, or drops all with `reset`.
+    pub(crate) async fn unseal(&self, request: &Request) -> Result<Response> {
+        if request.flag("reset")?.unwrap_or(false) {
+            self.with_progress(|progress| progress.reset());
+            return self.seal_status(Vec::new()).await;
+        }
+        if request.flag("migrate")?.unwrap_or(false) {
+            return Err(Error::invalid("cannot migrate: there is no seal migration under way"));
+        }
+        let share = request.text("key")?.unwrap_or_default();
+        let Some(config) = self.seal_config().await? else {
+            return Err(Error::invalid("Vault is not initialized"));
+        };
+        if self.secrets_now().is_some() {
+            return self.seal_status(Vec::new()).await;
+        }
+        self.with_progress(|progress| progress.add(&share, &self.runtime.entropy))?;
+        if !self.with_progress(|progress| progress.is_complete(&config)) {
+            return self.seal_status(Vec::new()).await;
+        }
+        match tokio::time::timeout(UNSEAL_WAIT, self.finish_unseal()).await {
+            Ok(Ok(true)) => self.seal_status(Vec::new()).await,
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(false)) | Err(_) => {
+                let waits = match self.plain::<plain::Init>(Kind::Init).await? {
+                    None => "to be admitted to the cluster",
+                    Some(_) => "for a leader and to catch up with it",
+                };
+                self.seal_status(vec![format!("the unseal is pending: this node waits {waits}")]).await
+            }
+        }
+    }
+
+    pub(crate) fn with_progress<T>(&self, work: impl FnOnce(&mut seal::UnsealProgress) -> T) -> T {
+        work(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uses the shares if there are enough of them and the node has caught up; whether the node is unsealed now.
+    ///
+    /// # Errors
+    /// If the shares are wrong; they are then dropped.
+    pub(crate) async fn finish_unseal(&self) -> Result<bool> {
+        let _one_at_a_time = self.opening.lock().await;
+        if self.secrets_now().is_some() {
+            return Ok(true);
+        }
+        let Some(config) = self.seal_config().await? else { return Ok(false) };
+        if !self.with_progress(|progress| progress.is_complete(&config)) && self.held_seal_key().is_none() {
+            return Ok(false);
+        }
+        if self.plain::<plain::Init>(Kind::Init).await?.is_none() && !self.join_with_shares().await? {
+            return Ok(false);
+        }
+        // No node opens a seal before it has applied all that was committed before: else it would miss a seal record.
+        if self.raft.read_index().await.is_err() {
+            return Ok(false);
+        }
+        let Some(config) = self.plain::<plain::SealConfig>(Kind::SealConfig).await? else { return Ok(false) };
+        let key = match self.held_seal_key() {
+            Some(key) => key,
+            None => match self.with_progress(|progress| progress.resolve(&config))? {
+                Some(key) => Arc::new(key),
+                None => return Ok(false),
+            },
+        };
+        if !self.lift_seal_record(&key).await? {
+            self.hold_seal_key(key);
+            return Ok(false);
+        }
+        self.open(&key, &config).await?;
+        Ok(true)
+    }
+
+    /// Lifts the record of a deliberate seal; whether there is none (any more).
+    async fn lift_seal_record(&self, key: &SealKey) -> Result<bool> {
+        if crate::runtime::point::mutant("miss-seal-record") {
+            return Ok(true);
+        }
+        let Some(record) = self.seal_record().await? else { return Ok(true) };
+        let init = self.plain::<plain::Init>(Kind::Init).await?;
+        let init = init.ok_or_else(|| Error::Internal("there is a seal record but no init record".into()))?;
+        let signature = key.sign_unseal(&init.cluster_id, &record.id);
+        if self.propose_at_leader(Body::Unseal { id: record.id, signature }).await.is_err() {
+            return Ok(false);
+        }
+        let _ = self.raft.read_index().await;
+        Ok(self.seal_record().await?.is_none())
+    }
+
+    async fn open(&self, key: &SealKey, config: &plain::SealConfig) -> Result<()> {
+        let root = key.unwrap_root(config)?;
+        self.open_with_root(&root).await
+    }
+
+    async fn open_with_root(&self, root: &RootKey) -> Result<()> {
+        let missing = |kind: Kind| Error::Internal(format!("the record {kind:?} is missing"));
+        let cluster = self.plain::<plain::Init>(Kind::Init).await?.ok_or_else(|| missing(Kind::Init))?;
+        let keyring = self.plain::<plain::Keyring>(Kind::Keyring).await?.ok_or_else(|| missing(Kind::Keyring))?;
+        let keyring = Keyring::decrypt(root, &keyring)?;
+        let secrets = self.load_secrets(&keyring, cluster).await?;
+        if self.raft.identity().cluster().is_none() {
+            self.enter_own_cluster(&secrets.cluster, &secrets.cluster_key).await?;
+        }
+        self.barrier.unseal(keyring);
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(secrets));
+        self.drop_held_seal_key();
+        // A record that was applied since the look must be seen before the first request is.
+        self.keys_dirty.store(true, Ordering::SeqCst);
+        self.refresh_keys().await?;
+        if self.secrets_now().is_some() {
+            tracing::info!("vault is unsealed");
+            self.runtime.trace.event("core", format_args!("unsealed"));
+            self.raft.set_fit(true);
+        }
+        Ok(())
+    }
+
+    async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+        let read = async |name: &[u8]| {
+            let key = schema::key(Kind::ClusterSecret, name);
+            let stored = self.raft.state().get(&key).await?;
+            let stored = stored.ok_or_else(|| Error::Internal("a secret of the cluster is missing".into()))?;
+            let plain = keyring.open(&key, &stored.value)?;
+            seal::init::decode(&plain).ok_or_else(|| Error::Internal("a secret of the cluster is malformed".into()))
+        };
+        let malformed = || Error::Internal("a secret of the cluster is malformed".into());
+        let cluster_key = read(schema::CLUSTER_KEY).await?;
+        let challenge_key = read(schema::CHALLENGE_KEY).await?;
+        Ok(Secrets {
+            cluster_key: ClusterKey::decode(&seal::init::encode(cluster_key.danger_expose())).ok_or_else(malformed)?,
+            challenge_key: ChallengeKey::from_slice(challenge_key.danger_expose()).ok_or_else(malformed)?,
+            cookie_key: *read(schema::COOKIE_KEY).await?.danger_expose(),
+            salt: Salt(*read(schema::TOKEN_SALT).await?.danger_expose()),
+            cluster,
+        })
+    }
+
+    /// Follows the seal until the node stops: takes notice of records, and uses pending shares as soon as it can.
+    pub async fn follow_seal(self) {
+        loop {
+            if let Err(error) = self.refresh_keys().await {
+                tracing::warn!(%error, "sealing: the state of the seal cannot be read");
+            }
+            if self.secrets_now().is_none()
+                && let Err(error) = self.finish_unseal().await
+            {
+                tracing::warn!(%error, "unseal: the pending shares were dropped");
+            }
+            self.commit_pending_seal().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    // ---- seal ----
+
+    /// `PUT sys/seal`: the whole cluster, or this node with `scope=node`.
+    pub(crate) async fn seal_cluster(&self, request: &Request) -> Result<Response> {
+        if request.text("scope")?.as_deref() == Some("node") {
+            self.drop_keys("an operator sealed this node");
+            return Ok(Response::empty());
+        }
+        let id = self.runtime.entropy.bytes();
+        match self.propose_at_leader(Body::Seal { id }).await {
+            Ok(()) | Err(Error::Conflict) => {
+                self.drop_keys("an operator sealed the cluster");
+                Ok(self.unconfirmed_answer(self.wait_for_confirmations().await))
+            }
+            Err(_) => {
+                self.remember_pending_seal(&id).await?;
+                self.drop_keys("an operator sealed the cluster, which has no quorum");
+                Ok(self.unconfirmed_answer(self.unconfirmed()))
+            }
+        }
+    }
+
+    async fn wait_for_confirmations(&self) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + SEAL_WAIT;
+        loop {
+            let unconfirmed = self.unconfirmed();
+            if unconfirmed.is_empty() || tokio::time::Instant::now() >= deadline {
+                return unconfirmed;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Labels of members that have not said that they dropped their keys.
+    fn unconfirmed(&self) -> Vec<String> {
+        let own = self.raft.identity().incarnation();
+        let peers = self.raft.transport().peers();
+        let confirmed = |id| peers.iter().any(|peer| peer.incarnation == id && peer.connected && !peer.fit);
+        let others = self.raft.members().into_iter().filter(|member| member.incarnation != own);
+        others.filter(|member| !confirmed(member.incarnation)).map(|member| member.label).collect()
+    }
+
+    fn unconfirmed_answer(&self, unconfirmed: Vec<String>) -> Response {
+        match unconfirmed.is_empty() {
+            true => Response::empty(),
+            false => Response::empty().warn(format!("not confirmed sealed yet: {}", unconfirmed.join(", "))),
+        }
+    }
+
+    // ---- status ----
+
+    /// `GET sys/seal-status`.
+    pub(crate) async fn seal_status(&self, warnings: Vec<String>) -> Result<Response> {
+        let config = self.seal_config().await?;
+        let unsealed = self.secrets_now();
+        let (progress, nonce) = self.with_progress(|progress| (progress.count(), progress.nonce().to_string()));
+        let mut status = json!({
+            "type": "shamir",
+            "initialized": config.is_some(),
+            "sealed": unsealed.is_none(),
+            "t": config.as_ref().map_or(0, |config| config.threshold),
+            "n": config.as_ref().map_or(0, |config| config.shares),
+            "progress": progress,
+            "nonce": nonce,
+            "recovery_seal": false,
+            "version": crate::VERSION,
+            "build_date": crate::BUILD_DATE,
+            "migration": false,
+            "storage_type": self.settings.storage_type,
+        });
+        if let Some(secrets) = unsealed {
+            status["cluster_name"] = Value::String(secrets.cluster.cluster_name.clone());
+            status["cluster_id"] = Value::String(secrets.cluster.cluster_id.clone());
+        }
+        if !warnings.is_empty() {
+            status["warnings"] = json!(warnings);
+            status["pending"] = json!(true);
+        }
+        Ok(bare(status))
+    }
+}
+
+/// An answer without the envelope.
+pub(crate) fn bare(body: Value) -> Response {
+    let mut bytes = body.to_string().into_bytes();
+    bytes.push(b'\n');
+    let raw = Raw { content_type: "application/json", body: bytes, status: 200 };
+    Response { raw: Some(raw), ..Response::default() }
+}
+
+/// The record of a root token.
+fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
+    token::Entry {
+        accessor,
+        parent: None,
+        policies: vec!["root".into()],
+        path: "auth/token/root".into(),
+        display_name: "root".into(),
+        metadata: BTreeMap::new(),
+        created: now,
+        creation_ttl: Duration::ZERO,
+        expires: None,
+        renewed: None,
+        explicit_max_ttl: Duration::ZERO,
+        period: Duration::ZERO,
+        num_uses: 0,
+        renewable: false,
+        namespace: schema::NAMESPACE_ROOT,
+        wraps: None,
+    }
+}
+
+impl Core {
+    /// Whether a request is for this very node rather than the active one.
+    pub(crate) fn is_for_this_node(request: &Request) -> bool {
+        request.path == "sys/seal"
+            && request.operation == Operation::Update
+            && request.data.get("scope").and_then(Value::as_str) == Some("node")
+    }
+}

@@ -1,0 +1,49 @@
+//! `sys/capabilities`, `-self` and `-accessor`: what a token may do at paths.
+
+use serde_json::{Map, json};
+
+use crate::barrier::BarrierTxn;
+use crate::core::authorize::Authorized;
+use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use crate::token;
+
+impl Core {
+    /// Serves the three.
+    pub(crate) async fn sys_capabilities(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        authorized: &Authorized,
+        request: &Request,
+        area: &str,
+    ) -> Result<Response> {
+        if !matches!(authorized.operation, Operation::Update | Operation::Create) {
+            return Err(Error::Unsupported);
+        }
+        let paths = match (request.list("paths")?, request.list("path")?) {
+            (Some(paths), _) | (None, Some(paths)) if !paths.is_empty() => paths,
+            _ => return Err(Error::invalid("paths must be supplied")),
+        };
+        let salt = &unsealed.secrets.salt;
+        let hash = match area {
+            "capabilities-self" => authorized.caller()?.hash,
+            "capabilities-accessor" => {
+                let accessor = request.text("accessor")?.unwrap_or_default();
+                let found = token::store::by_accessor(txn, salt, &accessor).await?;
+                found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?.0
+            }
+            _ => salt.hash(&request.text("token")?.unwrap_or_default()),
+        };
+        let (entry, _) =
+            self.live_token(unsealed, txn, &hash).await?.ok_or_else(|| Error::invalid("invalid token"))?;
+        let acl = self.acl(unsealed, &entry.policies).await?;
+        let mut data = Map::new();
+        for path in &paths {
+            data.insert(path.clone(), json!(acl.capabilities(path)));
+        }
+        if let [only] = paths.as_slice() {
+            data.insert("capabilities".into(), json!(acl.capabilities(only)));
+        }
+        Ok(Response { data: Some(data), ..Response::default() }.flat())
+    }
+}

@@ -1,0 +1,167 @@
+//! One request, from hyper's parts to hyper's response.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::request::Parts;
+use http_body_util::Full;
+use hyper::body::Body;
+
+use crate::core::{Client, Error, Request, Response, Result};
+use crate::runtime::{Clock, Entropy};
+use crate::telemetry::Metrics;
+
+use super::body::{Budget, Held};
+use super::error::{self, Refusal};
+use super::headers::Headers;
+use super::reply::Reply;
+use super::router::Canonical;
+use super::{Handler, health, response, router};
+
+/// What all requests of one listener have in common.
+pub struct Service {
+    /// What serves them.
+    pub handler: Arc<dyn Handler>,
+    /// Where they are counted.
+    pub metrics: Metrics,
+    /// Wall time for health.
+    pub clock: Clock,
+    /// Draws request ids.
+    pub entropy: Entropy,
+    /// Makes paths canonical.
+    pub canonical: Canonical,
+    /// Bytes of all bodies together.
+    pub budget: Budget,
+    /// Bytes of one body.
+    pub max_request_size: usize,
+    /// Life of one request.
+    pub max_request_duration: Duration,
+    /// Headers of all answers.
+    pub headers: Headers,
+}
+
+impl Service {
+    /// Serves one request; never fails and never panics.
+    pub async fn serve<B>(
+        self: Arc<Self>,
+        client: Client,
+        request: http::Request<B>,
+    ) -> Result<http::Response<Full<Bytes>>, Infallible>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let id = self.entropy.uuid();
+        let reply = match AssertUnwindSafe(self.answer(&id, client, request)).catch_unwind().await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(refusal)) => refusal.reply(&id),
+            Err(_) => error::panicked(&id),
+        };
+        Ok(self.headers.apply(reply))
+    }
+
+    async fn answer<B>(&self, id: &str, client: Client, request: http::Request<B>) -> Result<Reply, Refusal>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (parts, body) = request.into_parts();
+        let head = router::head(&parts, self.canonical)?;
+        if head.path == HEALTH {
+            return match head.is_get {
+                true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
+                false => Err(Refusal::NoSuchMethod),
+            };
+        }
+        let no_forwarding = head.no_forwarding;
+        let is_stream = self.handler.is_stream(head.operation, &head.path);
+        let deadline = (!is_stream).then(|| tokio::time::Instant::now() + self.max_request_duration);
+        let read = super::body::read(body, self.max_request_size, &self.budget);
+        let body = match by(deadline, read).await {
+            Some(body) => Arc::new(body?),
+            None => return Err(Refusal::SlowBody),
+        };
+        let request = head.request(id.to_string(), &parts.headers, &body.bytes, client.clone())?;
+        match by(deadline, run(&self.handler, &self.metrics, request, Some(Arc::clone(&body)))).await {
+            None => Ok(error::timed_out(id)),
+            Some(Err(Died)) => Ok(error::panicked(id)),
+            Some(Ok(Ok(answer))) => Ok(response::reply(answer, id)),
+            Some(Ok(Err(Error::Standby))) => self.pass_on(id, &parts, &body, client, no_forwarding, deadline).await,
+            Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
+        }
+    }
+
+    /// At a standby: to the active node, or the client to it if it asked for that.
+    async fn pass_on(
+        &self,
+        id: &str,
+        parts: &Parts,
+        body: &Arc<Held>,
+        client: Client,
+        no_forwarding: bool,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Reply, Refusal> {
+        if no_forwarding {
+            let address = self.handler.active_api_address().ok_or(Refusal::Core(Error::Standby))?;
+            let path = parts.uri.path_and_query().map_or("/", |text| text.as_str());
+            return Ok(Reply::redirect(&address, path));
+        }
+        // The request is made a second time from what came in, so that the usual way needs no copy of it.
+        let head = router::head(parts, self.canonical)?;
+        let request = head.request(id.to_string(), &parts.headers, &body.bytes, client)?;
+        let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
+        let forwarded = tokio::spawn(async move {
+            let answer = handler.forward(request.into()).await;
+            drop(held);
+            answer
+        });
+        match by(deadline, forwarded).await {
+            None => Ok(error::timed_out(id)),
+            Some(Err(_)) => Ok(error::panicked(id)),
+            Some(Ok(Ok(answer))) => Ok(answer),
+            Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
+        }
+    }
+}
+
+/// The code that served a request panicked.
+#[derive(Debug)]
+pub struct Died;
+
+/// Serves a request in a task of its own: it runs to its end whatever becomes of the caller, and holds its share of the
+/// body budget until then.
+///
+/// # Errors
+/// [`Died`] if it panicked.
+pub async fn run(
+    handler: &Arc<dyn Handler>,
+    metrics: &Metrics,
+    request: Request,
+    held: Option<Arc<Held>>,
+) -> Result<Result<Response>, Died> {
+    let (handler, metrics) = (Arc::clone(handler), metrics.clone());
+    let task = tokio::spawn(async move {
+        let under_way = metrics.request_started();
+        let outcome = handler.handle(request).await;
+        under_way.done();
+        drop(held);
+        outcome
+    });
+    task.await.map_err(|_| Died)
+}
+
+/// `None` if the deadline came first.
+async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(future.await),
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            tokio::time::timeout(left, future).await.ok()
+        }
+    }
+}
+
+/// Served here: it must answer when nothing else does.
+const HEALTH: &str = "sys/health";

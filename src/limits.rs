@@ -1,0 +1,50 @@
+//! Every bound in one place.
+
+use std::time::Duration;
+
+/// Keys that one page of a scan holds.
+pub const SCAN_PAGE_KEYS: usize = 1000;
+
+/// Records of one kind that a view keeps decoded.
+pub const VIEW_RECORDS: usize = 10_000;
+
+/// Mounts of one cluster; a transaction that adds one lists them all.
+pub const MOUNTS_MAX: u32 = 1000;
+
+/// Times a request is run again after a definite conflict before it waits in line.
+pub const CONFLICT_RETRIES: u32 = 20;
+
+/// Encoded bytes of one log entry (Vault's `max_entry_size`).
+pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of proposals that are not yet applied; 503 past that.
+pub const PROPOSALS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// After so long without an answer a proposal's outcome is unknown.
+pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Bytes of a token in a header.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Parents of a token, all of which are checked with each request.
+pub const TOKEN_DEPTH_MAX: usize = 1000;
+
+/// Tokens that one step of a revocation or expiry handles.
+pub const REVOKE_PAGE: usize = 100;
+
+/// Keys that one step of deleting a prefix removes.
+pub const DELETE_PAGE: u32 = 1000;
+
+/// Children that one revocation may make orphans, all in one commit.
+pub const ORPHANS_MAX: u32 = 500;
+
+/// How long a request at a standby waits for an active node to be known.
+pub const ACTIVE_WAIT: Duration = Duration::from_millis(1500);
+
+/// Between two looks for an active node while a request waits for one.
+pub const ACTIVE_POLL: Duration = Duration::from_millis(10);
+
+/// How long a forwarded request may take.
+pub const FORWARD_DEADLINE: Duration = Duration::from_secs(90);
+
+const _: () = assert!(PROPOSALS_BYTES_MAX > ENTRY_BYTES_MAX);

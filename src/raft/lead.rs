@@ -1,0 +1,123 @@
+//! Who leads: unfit nodes stand only when nobody else does, a caretaker hands over as soon as it can, and a leader steps
+//! down only to a voter that can take over at once (cluster-protocol, section 4).
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::Raft;
+use super::types::Incarnation;
+
+/// Election timeouts without a leader after which an unfit node stands although fit ones are about.
+const UNFIT_PATIENCE: u32 = 6;
+
+impl Raft {
+    /// Hands leadership to a fit voter that has all of the log, and waits until somebody else leads.
+    ///
+    /// # Errors
+    /// If there is none, or nobody took over in time.
+    pub async fn step_down(&self) -> Result<(), String> {
+        let target = self.successor().ok_or("no other voter is unsealed and up to date")?;
+        self.hand_over(target).await
+    }
+
+    /// A voter that may lead, has all of the log, and answered within the last heartbeats.
+    fn successor(&self) -> Option<Incarnation> {
+        let recent = self.inner().options.timing.heartbeat * 4;
+        let own = self.inner().identity.incarnation();
+        let peers = self.inner().transport.peers();
+        let voters = self.members().into_iter().filter(|member| member.voter && member.incarnation != own);
+        voters.map(|member| member.incarnation).find(|id| {
+            let able = peers.iter().any(|peer| peer.incarnation == *id && peer.fit && peer.is_recent(recent));
+            able && self.lag(*id) == Some(0)
+        })
+    }
+
+    async fn hand_over(&self, target: Incarnation) -> Result<(), String> {
+        let own = self.inner().identity.incarnation();
+        self.inner().openraft.trigger().transfer_leader(target).await.map_err(|error| error.to_string())?;
+        let mut changes = self.changes();
+        let handed_over = async {
+            while self.leader().is_none_or(|leader| leader == own) {
+                changes.changed().await;
+            }
+        };
+        let patience = self.inner().options.timing.without_leader() * 2;
+        match tokio::time::timeout(patience, handed_over).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err("nobody took over in time".into()),
+        }
+    }
+
+    /// Keeps leadership where it belongs, until the node stops.
+    pub async fn mind_leadership(self) {
+        let timing = self.inner().options.timing;
+        let mut leaderless = Duration::ZERO;
+        loop {
+            tokio::time::sleep(timing.heartbeat).await;
+            let leads = self.inner().openraft.metrics().borrow_watched().state == ServerState::Leader;
+            let fit = self.inner().fit.load(Ordering::SeqCst);
+            let stuck = self.inner().log.stuck_for() > timing.without_leader();
+            if leads {
+                leaderless = Duration::ZERO;
+                if (!fit || stuck || self.fault().is_some()) && !crate::runtime::point::mutant("keep-leadership") {
+                    self.hand_over_if_possible().await;
+                }
+            } else if !fit && self.fault().is_none() {
+                leaderless = self.leaderless(leaderless).await;
+                if leaderless > self.patience() {
+                    tracing::info!("no leader for {leaderless:?}: this sealed node stands for election as caretaker");
+                    let _ = self.inner().openraft.trigger().elect(true).await;
+                    leaderless = Duration::ZERO;
+                }
+            }
+        }
+    }
+
+    async fn hand_over_if_possible(&self) {
+        let Some(target) = self.successor() else { return };
+        tracing::info!(target, "handing leadership over");
+        if let Err(error) = self.hand_over(target).await {
+            tracing::warn!(error, "handing leadership over failed");
+        }
+    }
+
+    /// How long there has been no leader, by the last accepted append or vote, which unlike the leader's name expires.
+    async fn leaderless(&self, before: Duration) -> Duration {
+        let heard = self.inner().openraft.with_raft_state(|state| state.vote_last_modified()).await;
+        match heard {
+            Ok(Some(at)) => at.elapsed(),
+            _ => before + self.inner().options.timing.heartbeat,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let timeout = self.inner().options.timing.without_leader();
+        let own = self.inner().identity.incarnation();
+        let peers = self.inner().transport.peers();
+        let fit_is_near = self.members().iter().filter(|member| member.voter && member.incarnation != own).any(|member| {
+            peers.iter().any(|peer| peer.incarnation == member.incarnation && peer.connected && peer.fit)
+        });
+        // A sole voter has nobody to wait for; others take turns by their incarnation, which is random.
+        let turn = timeout / 8 * u32::try_from(own % 8).unwrap_or(0);
+        match (fit_is_near, self.is_alone()) {
+            (_, true) => Duration::ZERO,
+            (false, _) => timeout + turn,
+            (true, _) => timeout * UNFIT_PATIENCE + turn,
+        }
+    }
+
+    /// Takes a checkpoint whenever the log since the last one is longer than its limit, until the node stops. openraft
+    /// purges the log up to it.
+    pub async fn mind_log(self) {
+        let limit = self.inner().options.checkpoint_log_bytes;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.inner().state.bytes_since_checkpoint() > limit {
+                let _ = self.inner().openraft.trigger().snapshot().await;
+            }
+        }
+    }
+}

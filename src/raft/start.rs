@@ -1,0 +1,143 @@
+//! Brings a node's Raft up: identity, log, state, transport, openraft, in the order in which each needs the other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Raft;
+use super::identity::{Identity, IdentityError};
+use super::log::{self, Log};
+use super::node::{OpenRaft, Options};
+use super::settings;
+use super::state::{EngineKind, OpenError};
+use super::state_machine::{self, LogSync, StateMachine};
+use super::transport::{Kind, Transport, TransportConfig};
+use crate::runtime::{Runtime, raft_rt};
+
+/// What a node's Raft is started with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How it runs.
+    pub options: Options,
+    /// The operator's `node_id`.
+    pub label: String,
+    /// `node_key_path`; `node-key` in the data directory by default.
+    pub node_key_path: Option<PathBuf>,
+    /// Where the cluster listener listens.
+    pub listen: String,
+    /// Where members reach it, `host:port`.
+    pub advertise: String,
+    /// How state is kept.
+    pub engine: EngineKind,
+    /// How the log is kept.
+    pub log: log::Options,
+    /// Whether a large write of state goes on in the background; off in simulations.
+    pub background_flush: bool,
+    /// The cluster port's bounds and deadlines.
+    pub transport: TransportConfig,
+}
+
+/// Why a node's Raft did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory's identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] log::OpenError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The cluster listener.
+    #[error("cluster listener {address}: {error}")]
+    Listen {
+        /// Its address.
+        address: String,
+        /// What the network said.
+        error: std::io::Error,
+    },
+    /// openraft.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+/// Entries that one AppendEntries holds at most.
+const APPEND_ENTRIES_MAX: u64 = 256;
+
+impl Raft {
+    /// Starts the Raft of a data directory.
+    ///
+    /// # Errors
+    /// See [`StartError`]; each names the file or address.
+    pub async fn start(runtime: &Runtime, setup: Setup) -> Result<Raft, StartError> {
+        let Setup { options, label, node_key_path, listen, advertise, engine, log, background_flush, transport } = setup;
+        let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
+        let log = Log::open(runtime, &options.data_dir.join("raft").join("log"), log).await?;
+        let log_sync: LogSync = {
+            let log = log.clone();
+            Arc::new(move |index| {
+                let log = log.clone();
+                Box::pin(async move { log.sync_to(index).await })
+            })
+        };
+        let incarnation = identity.incarnation();
+        let mut state_options = state_machine::Options::new(engine, incarnation);
+        state_options.background_flush = background_flush;
+        let (machine, state) = StateMachine::open(runtime, &options.data_dir, state_options, log_sync).await?;
+        let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
+            .await
+            .map_err(|error| StartError::Listen { address: listen, error })?;
+        let config = settings::config(&label, options.timing, APPEND_ENTRIES_MAX);
+        let config = config.validate().map_err(|error| StartError::Raft(error.to_string()))?;
+        let data_dir = options.data_dir.clone();
+        let network = transport.network(runtime.clone(), data_dir.clone());
+        let built = OpenRaft::build(incarnation, Arc::new(config), network, log.clone(), machine);
+        let seed = runtime.entropy.next_u64();
+        let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
+        transport.serve_raft(openraft.clone(), runtime.clone(), data_dir);
+        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
+        raft.serve_read_index();
+        raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
+        for task in [raft_rt::scope(seed ^ 2, raft.clone().mind_leadership())] {
+            tokio::spawn(task);
+        }
+        tokio::spawn(raft.clone().mind_log());
+        tokio::spawn(raft.clone().mind_members());
+        Ok(raft)
+    }
+
+    fn serve_read_index(&self) {
+        let raft = self.clone();
+        self.transport().register(
+            Kind::ReadIndex,
+            Arc::new(move |_, _| {
+                let raft = raft.clone();
+                Box::pin(async move {
+                    let index = raft.confirm_leadership().await.map_err(|error| error.to_string())?;
+                    Ok(bytes::Bytes::copy_from_slice(&index.to_be_bytes()))
+                })
+            }),
+        );
+    }
+
+    /// Tells the transport each new membership, until the node stops.
+    async fn mind_members(self) {
+        let mut changes = self.changes();
+        let mut told = None;
+        loop {
+            let index = self.membership_index();
+            if told != Some(index) {
+                self.transport().set_members(self.member_map());
+                told = Some(index);
+            }
+            changes.changed().await;
+        }
+    }
+
+    /// Ends Raft and the cluster port.
+    pub async fn stop(&self) {
+        let _ = self.inner().openraft.shutdown().await;
+        self.transport().shutdown().await;
+        self.inner().log.shutdown().await;
+    }
+}

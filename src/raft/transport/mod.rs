@@ -1,0 +1,3 @@
+//! Everything that happens on the cluster port.
+
+pub mod tls;

@@ -1,0 +1,176 @@
+//! The composition root: a configuration and a runtime make a running node. `main` and the simulator start the same
+//! [`Node`].
+
+mod build;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::barrier::Barrier;
+use crate::config::Config;
+use crate::core::{Core, Error, Request, Response, Result};
+use crate::http::{self, ForwardedAnswer, ForwardedRequest, Handler, HealthFacts};
+use crate::limits;
+use crate::raft::Raft;
+use crate::raft::start::StartError;
+use crate::raft::transport::{CallError, Kind};
+use crate::runtime::Runtime;
+use crate::telemetry::Metrics;
+
+pub use build::Tuning;
+
+/// How long a stopping node waits for the requests under way.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running node.
+pub struct Node {
+    core: Core,
+    raft: Raft,
+    http: http::Server,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Why a node did not start. Each names the file, address or key.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Raft, its files or its port.
+    #[error(transparent)]
+    Raft(#[from] StartError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
+}
+
+impl Node {
+    /// Starts a node: Raft first, then the core over it, the listeners last.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start(config: Config, runtime: Runtime, tuning: Tuning) -> Result<Node, ServerError> {
+        let metrics = Metrics::new(runtime.clock.clone());
+        let raft = Raft::start(&runtime, build::setup(&config, &runtime, tuning)).await?;
+        let core = Core::new(runtime.clone(), build::settings(&config), raft.clone(), Barrier::new(), metrics.clone());
+        let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
+        serve_cluster_port(&core, &raft, &handler, &metrics);
+        let http = http::Server::start(
+            &runtime,
+            config.listeners.iter().map(build::listener).collect(),
+            handler,
+            metrics,
+            http::router::strict,
+        )
+        .await?;
+        let tasks = vec![
+            tokio::spawn(core.clone().follow_role()),
+            tokio::spawn(core.clone().follow_seal()),
+            tokio::spawn(core.clone().follow_retry_join(config.storage.retry_join.clone())),
+        ];
+        Ok(Node { core, raft, http, tasks })
+    }
+
+    /// The core, for who composes a node with more than listeners (`-dev`).
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The bound API addresses, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<Option<std::net::SocketAddr>> {
+        self.http.addresses()
+    }
+
+    /// Reads certificates, keys and client CAs again, together or not at all.
+    ///
+    /// # Errors
+    /// Names the listener and the file.
+    pub async fn reload_tls(&self) -> Result<(), http::ListenError> {
+        self.http.reload_tls().await
+    }
+
+    /// Ends the node: hands leadership over, lets requests under way end, then stops Raft.
+    pub async fn shutdown(self) {
+        if self.raft.leading().is_some()
+            && let Err(error) = self.raft.step_down().await
+        {
+            tracing::info!(error, "stopping without handing leadership over");
+        }
+        self.http.shutdown(DRAIN).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.raft.stop().await;
+    }
+}
+
+/// The core as the listeners see it.
+struct Served {
+    core: Core,
+    raft: Raft,
+}
+
+impl Handler for Served {
+    fn handle(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
+        let core = self.core.clone();
+        Box::pin(async move { core.handle(&request).await })
+    }
+
+    fn health(&self) -> HealthFacts {
+        self.core.health()
+    }
+
+    fn forward(&self, request: ForwardedRequest) -> BoxFuture<'static, Result<ForwardedAnswer>> {
+        let (core, raft) = (self.core.clone(), self.raft.clone());
+        Box::pin(async move { forward(&core, &raft, request).await })
+    }
+
+    fn active_api_address(&self) -> Option<String> {
+        Some(self.core.leader_addresses().0).filter(|address| !address.is_empty())
+    }
+}
+
+/// Sends a request to the active node, as soon as there is one. It is sent again only if it certainly was not carried
+/// out.
+async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<ForwardedAnswer> {
+    let bytes = bytes::Bytes::from(request.encode());
+    let deadline = tokio::time::Instant::now() + limits::ACTIVE_WAIT;
+    loop {
+        let own = raft.identity().incarnation();
+        if core.is_active() {
+            let request = ForwardedRequest::decode(&bytes)?;
+            let id = request.id.clone();
+            match core.handle(&request).await {
+                Err(Error::Standby) => {}
+                Ok(response) => return Ok(http::response::reply(response, &id)),
+                Err(error) => return Err(error),
+            }
+        } else if let Some(leader) = raft.leader().filter(|leader| *leader != own) {
+            match raft.transport().call(leader, Kind::Forward, bytes.clone(), limits::FORWARD_DEADLINE).await {
+                Ok(answer) => {
+                    if let Some(answer) = http::forward::served(&answer)? {
+                        return Ok(answer);
+                    }
+                }
+                Err(CallError::Unknown(reason)) => return Err(Error::Unknown(reason)),
+                Err(_) => {}
+            }
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Error::Unavailable("there is no active node".into()));
+        }
+        tokio::time::sleep(limits::ACTIVE_POLL).await;
+    }
+}
+
+/// What other members ask this one for.
+fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metrics: &Metrics) {
+    let (forwards, metrics) = (Arc::clone(handler), metrics.clone());
+    raft.transport().register(
+        Kind::Forward,
+        Arc::new(move |_, bytes| {
+            let (handler, metrics) = (Arc::clone(&forwards), metrics.clone());
+            Box::pin(async move { Ok(http::forward::serve(&handler, &metrics, &bytes).await.into()) })
+        }),
+    );
+    core.serve_cluster_port();
+}

@@ -1,0 +1,371 @@
+//! Log lines from `tracing` events: to standard error, and to a file where one is configured.
+//!
+//! Nothing depends on this being set up: without it, as in simulations, events go nowhere and cost a branch.
+
+use std::fmt::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::runtime::{Clock, Runtime, UnixTime};
+
+use super::log_file::{self, Sink};
+use super::metrics::Metrics;
+
+/// The configuration of log lines.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// `log_level`.
+    pub level: Level,
+    /// `log_format`.
+    pub format: LogFormat,
+    /// `log_file`: a file, or a directory with a slash at its end.
+    pub file: Option<PathBuf>,
+    /// `log_rotate_bytes`; 0 for no limit.
+    pub rotate_bytes: u64,
+    /// `log_rotate_duration`.
+    pub rotate_duration: Duration,
+    /// `log_rotate_max_files`: archives that are kept; 0 for all, negative for none.
+    pub rotate_max_files: i64,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            level: Level::Info,
+            format: LogFormat::Standard,
+            file: None,
+            rotate_bytes: 0,
+            rotate_duration: Duration::from_secs(24 * 3600),
+            rotate_max_files: 0,
+        }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file could not be opened.
+    #[error("log_file {}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the disk said.
+        error: std::io::Error,
+    },
+    /// Another logger was there first.
+    #[error("logging is already set up in this process")]
+    Twice,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors only.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And what an operator wants to know.
+    Info,
+    /// And what a developer wants to know.
+    Debug,
+    /// And the libraries' own.
+    Trace,
+}
+
+impl Level {
+    /// The value of `log_level`, in any case; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Level> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "error" | "err" => Some(Level::Error),
+            "warn" | "warning" => Some(Level::Warn),
+            "" | "info" | "notice" => Some(Level::Info),
+            "debug" => Some(Level::Debug),
+            "trace" => Some(Level::Trace),
+            _ => None,
+        }
+    }
+
+    fn filter(self) -> LevelFilter {
+        match self {
+            Level::Error => LevelFilter::ERROR,
+            Level::Warn => LevelFilter::WARN,
+            Level::Info => LevelFilter::INFO,
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Trace => LevelFilter::TRACE,
+        }
+    }
+
+    /// Libraries are chattier than we are.
+    fn filter_of_libraries(self) -> LevelFilter {
+        match self {
+            Level::Error => LevelFilter::ERROR,
+            Level::Warn | Level::Info => LevelFilter::WARN,
+            Level::Debug => LevelFilter::INFO,
+            Level::Trace => LevelFilter::TRACE,
+        }
+    }
+
+    fn of_byte(byte: u8) -> Level {
+        [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace].into_iter().nth(byte.into()).unwrap_or(Level::Info)
+    }
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2026-03-23T10:15:30.123Z [INFO]  core: message: key=value`.
+    #[default]
+    Standard,
+    /// One JSON object a line, with `@level`, `@message`, `@module`, `@timestamp`.
+    Json,
+}
+
+impl LogFormat {
+    /// The value of `log_format`; `None` if it is none.
+    pub fn parse(text: &str) -> Option<LogFormat> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "" | "standard" => Some(LogFormat::Standard),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+}
+
+/// What can be changed while the server runs.
+#[derive(Clone)]
+pub struct LogHandle {
+    level: Arc<AtomicU8>,
+    sinks: Vec<Sink>,
+}
+
+impl LogHandle {
+    /// Changes the level.
+    pub fn set_level(&self, level: Level) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// The level.
+    pub fn level(&self) -> Level {
+        Level::of_byte(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Opens the file anew at its path, after logrotate has moved it (SIGHUP).
+    pub fn reopen(&self) {
+        for sink in &self.sinks {
+            sink.reopen();
+        }
+    }
+
+    /// Waits until every line so far has been written, at most `deadline`.
+    pub async fn flush(&self, deadline: Duration) {
+        for sink in &self.sinks {
+            let _ = tokio::time::timeout(deadline, sink.flush()).await;
+        }
+    }
+}
+
+/// Sets logging up for the whole process. In production once, before anything else; never in a simulation.
+///
+/// # Errors
+/// If the file cannot be opened, or it was done before.
+pub async fn init(options: LogOptions, runtime: &Runtime, metrics: &Metrics) -> Result<LogHandle, LogError> {
+    let (layer, handle) = start(options, runtime, metrics, true).await?;
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    Ok(handle)
+}
+
+/// The layer that makes the lines and the handle to it; the caller installs the layer.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub async fn start(
+    options: LogOptions,
+    runtime: &Runtime,
+    metrics: &Metrics,
+    standard_error: bool,
+) -> Result<(LogLayer, LogHandle), LogError> {
+    let mut sinks = Vec::new();
+    if standard_error {
+        sinks.push(log_file::standard_error(runtime, metrics));
+    }
+    if let Some(path) = &options.file {
+        let sink = log_file::file(path, &options, runtime, metrics).await;
+        sinks.push(sink.map_err(|error| LogError::File { path: path.clone(), error })?);
+    }
+    let level = Arc::new(AtomicU8::new(options.level as u8));
+    let handle = LogHandle { level: Arc::clone(&level), sinks: sinks.clone() };
+    Ok((LogLayer { level, format: options.format, clock: runtime.clock.clone(), sinks }, handle))
+}
+
+/// Makes lines of events and hands them to the writers; never waits.
+pub struct LogLayer {
+    level: Arc<AtomicU8>,
+    format: LogFormat,
+    clock: Clock,
+    sinks: Vec<Sink>,
+}
+
+impl LogLayer {
+    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+        let level = Level::of_byte(self.level.load(Ordering::Relaxed));
+        let crate_name = metadata.target().split("::").next().unwrap_or("");
+        let filter = if LIBRARIES.contains(&crate_name) { level.filter_of_libraries() } else { level.filter() };
+        *metadata.level() <= filter
+    }
+}
+
+impl<S: Subscriber> Layer<S> for LogLayer {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() && self.takes(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.is_event() && self.takes(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(Level::of_byte(self.level.load(Ordering::Relaxed)).filter())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = line(self.format, self.clock.now(), event.metadata(), &fields);
+        for sink in &self.sinks {
+            sink.line(&line);
+        }
+    }
+}
+
+/// An event's message and its other fields as text.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_string());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: String) {
+        let value = without_tokens(value);
+        match field.name() {
+            "message" => self.message = value,
+            name => self.others.push((name, value)),
+        }
+    }
+}
+
+fn line(format: LogFormat, now: UnixTime, metadata: &Metadata<'_>, fields: &Fields) -> String {
+    let module = module(metadata.target());
+    match format {
+        LogFormat::Standard => standard_line(now, metadata.level(), &module, fields),
+        LogFormat::Json => json_line(now, metadata.level(), &module, fields),
+    }
+}
+
+fn standard_line(now: UnixTime, level: &tracing::Level, module: &str, fields: &Fields) -> String {
+    let mut line = format!("{} {:<7} {module}: ", stamp(now, "%Y-%m-%dT%H:%M:%S%.3fZ"), format!("[{level}]"));
+    write_escaped(&mut line, &fields.message);
+    for (index, (name, value)) in fields.others.iter().enumerate() {
+        line.push_str(if index == 0 { ": " } else { " " });
+        let _ = write!(line, "{name}=");
+        if value.is_empty() || value.contains([' ', '"', '=']) {
+            line.push('"');
+            write_escaped(&mut line, &value.replace('"', "\\\""));
+            line.push('"');
+        } else {
+            write_escaped(&mut line, value);
+        }
+    }
+    line.push('\n');
+    line
+}
+
+fn json_line(now: UnixTime, level: &tracing::Level, module: &str, fields: &Fields) -> String {
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let mut line = format!(
+        "{{\"@level\":\"{}\",\"@message\":{},\"@module\":{},\"@timestamp\":\"{}\"",
+        level.as_str().to_ascii_lowercase(),
+        text(&fields.message),
+        text(module),
+        stamp(now, "%Y-%m-%dT%H:%M:%S%.6fZ"),
+    );
+    for (name, value) in &fields.others {
+        let _ = write!(line, ",{}:{}", text(name), text(value));
+    }
+    line.push_str("}\n");
+    line
+}
+
+/// `holdfast::core::seal` is `core.seal`.
+fn module(target: &str) -> String {
+    target.strip_prefix("holdfast::").unwrap_or(target).replace("::", ".")
+}
+
+fn stamp(now: UnixTime, format: &str) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(now.0)) {
+        Ok(time) => time.strftime(format).to_string(),
+        Err(_) => "0001-01-01T00:00:00.000Z".to_string(),
+    }
+}
+
+/// A line stays one line, whatever a client put into a path.
+fn write_escaped(line: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            c if c.is_control() => drop(write!(line, "\\u{{{:x}}}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+}
+
+/// No code logs a token; should one slip through all the same, its prefix gives it away.
+fn without_tokens(text: String) -> String {
+    let mut from = 0;
+    let mut text = text;
+    while let Some(found) = text[from..].find("hv") {
+        let start = from + found;
+        from = start + 2;
+        let rest = &text[start..];
+        if !TOKEN_PREFIXES.iter().any(|prefix| rest.starts_with(prefix)) {
+            continue;
+        }
+        let body = rest[4..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len() - 4);
+        if body >= 16 {
+            text.replace_range(start + 4..start + 4 + body, "[redacted]");
+        }
+    }
+    text
+}
+
+const TOKEN_PREFIXES: [&str; 3] = ["hvs.", "hvb.", "hvr."];
+
+/// Crates whose events are filtered more strictly than ours.
+const LIBRARIES: [&str; 12] = [
+    "h2", "hyper", "hyper_util", "mio", "openraft", "rustls", "tokio", "tokio_rustls", "tokio_util", "tower", "want",
+    "turmoil",
+];
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

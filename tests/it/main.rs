@@ -1,0 +1,3 @@
+//! All integration tests: one binary, since each links RocksDB.
+
+mod tidy;
