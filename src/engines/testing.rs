@@ -91,7 +91,7 @@ fn call<'a>(
     now: UnixTime,
     cubbyhole: Option<&'a str>,
 ) -> Call<'a> {
-    static OPTIONS: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    static OPTIONS: BTreeMap<String, String> = BTreeMap::new();
     static ENTROPY: std::sync::LazyLock<Entropy> = std::sync::LazyLock::new(|| Entropy::seeded_u64(1));
     let default_lease = Duration::from_secs(2_764_800);
     Call { request, path, options: &OPTIONS, default_lease, cubbyhole, txn, now, entropy: &ENTROPY }
