@@ -18,6 +18,7 @@
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod core;
 pub mod duration;
 pub mod engines;
