@@ -19,6 +19,10 @@
 #![forbid(unsafe_code)]
 
 pub mod barrier;
+#[cfg(not(madsim))]
+pub mod cli;
+#[cfg(not(madsim))]
+pub mod client;
 pub mod config;
 pub mod core;
 pub mod duration;

@@ -167,7 +167,7 @@ fn check_keys(body: &Body, known: &[&str]) -> Result<(), String> {
         return Ok(());
     }
     let mut message = format!("{} error{} occurred:\n", unknown.len(), if unknown.len() == 1 { "" } else { "s" });
-    for item in unknown {
+    for item in unknown.iter().take(MAX_NAMED_KEYS) {
         let _ = writeln!(message, "\t* invalid key {:?} on line {}", item.key(), item.line);
     }
     message.push('\n');
@@ -195,6 +195,9 @@ const UNSUPPORTED: &[&str] =
     &["control_group", "expiration", "list_scan_response_keys_filter_path", "mfa_methods", "pagination_limit"];
 
 const UNBALANCED: &str = "failed to validate policy templating: unbalanced templating characters";
+
+/// How many unknown keys an error names.
+const MAX_NAMED_KEYS: usize = 20;
 
 /// The longest policy text, in bytes.
 pub const MAX_POLICY_BYTES: usize = 512 * 1024;

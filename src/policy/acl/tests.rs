@@ -21,7 +21,8 @@ fn allowed(acl: &Acl, operation: Operation, path: &str) -> bool {
 /// Each line was seen on OpenBao 2.7.2: rules (one policy each), path, answer of `sys/capabilities`.
 #[test]
 fn capabilities_are_the_peers() {
-    let table: &[(&[(&str, &str)], &str, &[&str])] = &[
+    type Line<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+    let table: &[Line<'_>] = &[
         (
             &[("a/b", "create read update delete list sudo patch")],
             "a/b/",
