@@ -26,7 +26,8 @@ pub struct Budget {
 impl Budget {
     /// A budget of `total` bytes, for which a body waits at most `wait`.
     pub fn new(total: usize, wait: Duration) -> Budget {
-        let total = u32::try_from(total).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+        let total =
+            u32::try_from(total).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
         Budget { free: Arc::new(Semaphore::new(total as usize)), total, wait }
     }
 
@@ -216,7 +217,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bodies_over_the_limit_are_refused() {
         let budget = budget(1000);
         let full = |size| Full::new(Bytes::from(vec![b'a'; size]));
@@ -228,7 +229,7 @@ mod tests {
         assert_eq!(budget.free.available_permits(), 1000);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_budget_bounds_all_bodies_together() {
         let budget = budget(100);
         let first = read(chunks(&[30, 30]), 100, &budget).await.unwrap();

@@ -154,7 +154,10 @@ mod tests {
             (request.id, request.operation, request.path, data, request.wrap_ttl, request.client, request.headers)
         );
         assert!(back.token.unwrap().same(b"hvs.x"));
-        assert!(!format!("{:?}", ForwardedRequest::from(Request { token: Some(Secret::from("hvs.x")), ..back_request() })).contains("120"));
+        assert!(
+            !format!("{:?}", ForwardedRequest::from(Request { token: Some(Secret::from("hvs.x")), ..back_request() }))
+                .contains("120")
+        );
     }
 
     fn back_request() -> Request {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::core::Client;
 use crate::runtime::net::Peer;
 use crate::runtime::{Listener, Runtime, Stream};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Figure, Metrics};
 
 use super::body::Budget;
 use super::connection::{self, Limits};
@@ -144,7 +144,7 @@ impl Server {
         for options in listeners {
             bound.push(bind(runtime, options, &handler, &metrics, canonical, &budget).await?);
         }
-        let connections = Arc::new(Connections::default());
+        let connections = Arc::new(Connections::new(metrics));
         let (mut running, mut accepting) = (Vec::new(), Vec::new());
         for (listener, shared) in bound {
             let (sender, stop) = oneshot::channel();
@@ -314,8 +314,8 @@ fn spawn_connection(
 
 /// The open connections and how to reach them. Stopped in the order they came: a broadcast's order would not be the same
 /// in each run of a simulation.
-#[derive(Default)]
 struct Connections {
+    metrics: Metrics,
     open: AtomicUsize,
     none_left: Notify,
     state: Mutex<State>,
@@ -340,6 +340,11 @@ struct Ticket {
 type Signal = oneshot::Receiver<()>;
 
 impl Connections {
+    fn new(metrics: Metrics) -> Connections {
+        metrics.set(Figure::HttpConnections, 0.0);
+        Connections { metrics, open: AtomicUsize::new(0), none_left: Notify::new(), state: Mutex::default() }
+    }
+
     /// `None` once the listeners are stopping.
     fn enter(self: &Arc<Self>) -> Option<(Ticket, Signal, Signal)> {
         let mut state = self.lock();
@@ -353,6 +358,7 @@ impl Connections {
         state.stop.insert(id, stop);
         state.break_off.insert(id, break_off);
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.shift(Figure::HttpConnections, 1.0);
         Some((Ticket { id, connections: Arc::clone(self) }, stopped, broken_off))
     }
 
@@ -383,8 +389,13 @@ impl Drop for Ticket {
         state.stop.remove(&self.id);
         state.break_off.remove(&self.id);
         drop(state);
+        self.connections.metrics.shift(Figure::HttpConnections, -1.0);
         if self.connections.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.connections.none_left.notify_one();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;
