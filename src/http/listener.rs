@@ -20,6 +20,7 @@ use crate::telemetry::{Figure, Metrics};
 use super::body::Budget;
 use super::connection::{self, Limits};
 use super::headers::Headers;
+use super::proxy_protocol::{self, ProxyOptions};
 use super::router::Canonical;
 use super::service::Service;
 use super::tls::{Tls, TlsError, TlsOptions};
@@ -62,6 +63,8 @@ pub struct ListenerOptions {
     pub idle_time: Duration,
     /// The operator's own headers on each answer.
     pub headers: Vec<(String, String)>,
+    /// Whether and from whom a PROXY header is taken.
+    pub proxy: Option<ProxyOptions>,
 }
 
 impl ListenerOptions {
@@ -76,6 +79,7 @@ impl ListenerOptions {
             max_connections: limits::CONNECTIONS,
             idle_time: limits::IDLE_TIME,
             headers: Vec::new(),
+            proxy: None,
         }
     }
 }
@@ -123,6 +127,7 @@ struct Running {
     local: Option<SocketAddr>,
     tls: Option<Tls>,
     service: Arc<Service>,
+    proxy: Option<ProxyOptions>,
     limits: Limits,
     free: Arc<Semaphore>,
 }
@@ -139,7 +144,7 @@ impl Server {
         metrics: Metrics,
         canonical: Canonical,
     ) -> Result<Server, ListenError> {
-        let budget = Budget::new(limits::BODY_BYTES_AT_ONCE, limits::BODY_WAIT);
+        let budget = Budget::new(limits::SMALL_BODIES_AT_ONCE, limits::LARGE_BODIES_AT_ONCE, limits::BODY_WAIT);
         let mut bound = Vec::new();
         for options in listeners {
             bound.push(bind(runtime, options, &handler, &metrics, canonical, &budget).await?);
@@ -235,6 +240,7 @@ async fn bind(
         address: options.address,
         tls,
         service,
+        proxy: options.proxy,
         limits: Limits { idle_time: options.idle_time, head_bytes: limits::HEAD_BYTES },
         free: Arc::new(Semaphore::new(options.max_connections)),
     };
@@ -291,25 +297,42 @@ fn spawn_connection(
     stream: Stream,
     peer: Peer,
 ) {
-    let client = match peer {
-        Peer::Tcp(address) => Client { address: address.ip().to_canonical().to_string(), port: address.port() },
-        Peer::Unix => Client::default(),
-    };
     let Some((ticket, stop, broken_off)) = connections.enter() else { return };
     let crowded = connections.open.load(Ordering::Relaxed) > limits::CROWDED;
     let head_bytes = if crowded { limits::HEAD_BYTES_CROWDED } else { running.limits.head_bytes };
     let limits = Limits { head_bytes, ..running.limits };
     let running = Arc::clone(running);
     tokio::spawn(async move {
-        let tls = running.tls.as_ref().map(Tls::current);
-        let served = connection::serve(stream, tls, Arc::clone(&running.service), client, limits, stop);
         tokio::select! {
             biased;
             _ = broken_off => {}
-            () = served => {}
+            () = serve_connection(&running, stream, peer, limits, stop) => {}
         }
         drop((ticket, place));
     });
+}
+
+async fn serve_connection(running: &Running, stream: Stream, peer: Peer, limits: Limits, stop: oneshot::Receiver<()>) {
+    let (stream, peer) = match &running.proxy {
+        None => (stream, peer),
+        Some(options) => {
+            let accepted = proxy_protocol::accept(stream, peer, options);
+            match tokio::time::timeout(limits::HANDSHAKE_TIME, accepted).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => {
+                    tracing::warn!(target: "http", listener = %running.address, %error, "connection closed");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    };
+    let client = match peer {
+        Peer::Tcp(address) => Client { address: address.ip().to_canonical().to_string(), port: address.port() },
+        Peer::Unix => Client::default(),
+    };
+    let tls = running.tls.as_ref().map(Tls::current);
+    connection::serve(stream, tls, Arc::clone(&running.service), client, limits, stop).await;
 }
 
 /// The open connections and how to reach them. Stopped in the order they came: a broadcast's order would not be the same

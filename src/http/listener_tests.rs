@@ -195,6 +195,31 @@ async fn a_request_outlives_its_client_and_its_deadline() {
 }
 
 #[tokio::test]
+async fn the_balancers_word_is_taken_for_the_client() {
+    let block = proxy_protocol::Block::parse("127.0.0.0/8").unwrap();
+    let proxy = ProxyOptions { behavior: proxy_protocol::Behavior::DenyUnauthorized, authorized: vec![block] };
+    let world = World::start(|options| options.proxy = Some(proxy)).await;
+    let mut stream = world.connect().await;
+    stream.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 443\r\n").await.unwrap();
+    let (_, _, body) = ask_on(stream, http::Request::get("/v1/a").body(Full::default()).unwrap()).await;
+    assert!(body.contains("\"client\":\"192.0.2.1\""), "{body}");
+    let (_, _, body) = world.get("/v1/a").await;
+    assert!(body.contains("\"client\":\"127.0.0.1\""), "{body}");
+}
+
+#[tokio::test]
+async fn sixty_four_bodies_of_the_largest_size() {
+    let world = Arc::new(World::start(|options| options.max_request_size = 2 * 1024 * 1024).await);
+    let body = Bytes::from(format!("{{\"a\":\"{}\"}}", "a".repeat(2 * 1024 * 1024 - 100)));
+    let answers = (0..64).map(|_| {
+        let (world, body) = (Arc::clone(&world), body.clone());
+        tokio::spawn(async move { world.ask(post("/v1/slow", body)).await.0 })
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    assert!(answers.into_iter().all(|status| status.unwrap() == 204));
+}
+
+#[tokio::test]
 async fn a_standby_forwards_or_redirects() {
     let world = World::start(|_| {}).await;
     world.handler.standby.store(true, Ordering::Relaxed);
