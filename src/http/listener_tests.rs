@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::core::{Error, Request, Response};
-use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, router, self_signed};
+use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, router, self_signed};
 use crate::runtime::Entropy;
 
 /// Answers with what it was asked, or misbehaves where the path says so.
@@ -228,9 +228,30 @@ async fn a_standby_forwards_or_redirects() {
     let forwarded = world.handler.forwarded.lock().unwrap().pop().unwrap();
     assert_eq!((forwarded.path.as_str(), forwarded.client.address.as_str()), ("a/b", "127.0.0.1"));
     assert_eq!(Value::Object(forwarded.data), json!({"k": "v"}));
+    // At the other end: a node that is active answers, one that is not says that nothing was done.
+    let (handler, metrics): (Arc<dyn Handler>, _) = (world.handler.clone(), &world.metrics);
+    let bytes = ForwardedRequest::from(forwarded_copy()).encode();
+    assert_eq!(forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap(), None);
+    world.handler.standby.store(false, Ordering::Relaxed);
+    let answer = forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap().unwrap();
+    assert_eq!(answer.status, 200);
+    world.handler.standby.store(true, Ordering::Relaxed);
     request.headers_mut().insert("x-vault-no-request-forwarding", "true".parse().unwrap());
     let (status, headers, _) = world.ask(request).await;
     assert_eq!((status, headers["location"].to_str().unwrap()), (307, "https://active:8200/v1/a/b?x=1"));
+}
+
+fn forwarded_copy() -> Request {
+    Request {
+        id: "id".into(),
+        operation: crate::core::Operation::Read,
+        path: "a".into(),
+        data: serde_json::Map::new(),
+        token: None,
+        wrap_ttl: None,
+        client: Client::default(),
+        headers: std::collections::BTreeMap::new(),
+    }
 }
 
 #[tokio::test]
