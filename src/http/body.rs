@@ -15,42 +15,64 @@ use crate::core::Error;
 use super::error::Refusal;
 use super::limits;
 
-/// Bytes of bodies that may be held at once, on all listeners together.
+/// Bytes of bodies that may be held at once, on all listeners together. Small bodies have a lane of their own: a few
+/// clients that announce large bodies and then dawdle do not keep everybody else out.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    free: Arc<Semaphore>,
-    total: u32,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    large_total: u32,
     wait: Duration,
 }
 
+/// What a body holds of the budget until it is dropped.
+#[derive(Debug)]
+struct Share {
+    small: OwnedSemaphorePermit,
+    large: Option<OwnedSemaphorePermit>,
+}
+
 impl Budget {
-    /// A budget of `total` bytes, for which a body waits at most `wait`.
-    pub fn new(total: usize, wait: Duration) -> Budget {
-        let total = u32::try_from(total).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
-        Budget { free: Arc::new(Semaphore::new(total as usize)), total, wait }
+    /// A budget of so many bytes for small and for large bodies, for which a body waits at most `wait`.
+    pub fn new(small: usize, large: usize, wait: Duration) -> Budget {
+        let large_total = u32::try_from(large).unwrap_or(u32::MAX);
+        Budget {
+            small: Arc::new(Semaphore::new(small)),
+            large: Arc::new(Semaphore::new(large_total as usize)),
+            large_total,
+            wait,
+        }
     }
 
-    /// Waits for the share of a body of `bytes`. Waiting bodies hold nothing, so they cannot block each other for ever.
-    async fn first_share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let acquired = Arc::clone(&self.free).acquire_many_owned(self.clamp(bytes));
-        match tokio::time::timeout(self.wait, acquired).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(busy()),
-        }
+    /// Waits for the share of a body of `bytes`. A body waits before it holds anything of the lane it waits for, so no two
+    /// can block each other for ever.
+    async fn first_share(&self, bytes: usize) -> Result<Share, Refusal> {
+        let small = u32::try_from(bytes.min(limits::BODY_SMALL)).unwrap_or(u32::MAX);
+        let shares = async {
+            let large = match bytes > limits::BODY_SMALL {
+                true => Some(Arc::clone(&self.large).acquire_many_owned(self.clamp(bytes)).await.ok()?),
+                false => None,
+            };
+            Some(Share { small: Arc::clone(&self.small).acquire_many_owned(small).await.ok()?, large })
+        };
+        tokio::time::timeout(self.wait, shares).await.ok().flatten().ok_or_else(busy)
     }
 
     /// A larger share for a body that holds one already: never waits, since two that wait while holding would be a
     /// deadlock.
-    fn grow(&self, share: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), Refusal> {
+    fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), Refusal> {
+        let held = share.large.as_ref().map_or(0, |large| u32::try_from(large.num_permits()).unwrap_or(u32::MAX));
         let wanted = self.clamp(bytes);
-        let held = u32::try_from(share.num_permits()).unwrap_or(u32::MAX);
-        if wanted <= held {
+        if bytes <= share.small.num_permits() || wanted <= held {
             return Ok(());
         }
         // Doubling, so that a body of many small frames asks rarely; the exact amount if that is too much.
         for ask in [wanted.max(self.clamp(held as usize * 2)), wanted] {
-            if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(ask - held) {
-                share.merge(more);
+            if let Ok(more) = Arc::clone(&self.large).try_acquire_many_owned(ask - held) {
+                match &mut share.large {
+                    Some(large) => large.merge(more),
+                    none => *none = Some(more),
+                }
                 return Ok(());
             }
         }
@@ -58,7 +80,7 @@ impl Budget {
     }
 
     fn clamp(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.total)
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.large_total)
     }
 }
 
@@ -71,7 +93,7 @@ fn busy() -> Refusal {
 pub struct Held {
     /// The body.
     pub bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 /// Reads a whole body of at most `limit` bytes. What is over the limit or over the budget is read and dropped for a
@@ -104,7 +126,7 @@ where
     if announced > limit {
         return Err(Refusal::Core(Error::TooLarge));
     }
-    let first = if hint.exact().is_some() { announced } else { limits::BODY_FIRST_SHARE.min(limit) };
+    let first = if hint.exact().is_some() { announced } else { limits::BODY_SMALL.min(limit) };
     let mut share = budget.first_share(first).await?;
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
@@ -200,8 +222,12 @@ mod tests {
 
     use super::*;
 
-    fn budget(total: usize) -> Budget {
-        Budget::new(total, Duration::from_millis(200))
+    fn budget(large: usize) -> Budget {
+        Budget::new(limits::BODY_SMALL * 4, large, Duration::from_millis(200))
+    }
+
+    fn free(budget: &Budget) -> (usize, usize) {
+        (budget.small.available_permits(), budget.large.available_permits())
     }
 
     fn chunks(sizes: &[usize]) -> impl Body<Data = Bytes, Error = Infallible> + use<> {
@@ -216,7 +242,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bodies_over_the_limit_are_refused() {
         let budget = budget(1000);
         let full = |size| Full::new(Bytes::from(vec![b'a'; size]));
@@ -225,25 +251,29 @@ mod tests {
         assert_eq!(read(chunks(&[40, 40, 20]), 100, &budget).await.unwrap().bytes.len(), 100);
         assert_eq!(read(chunks(&[40, 40, 21]), 100, &budget).await.unwrap_err(), Refusal::Core(Error::TooLarge));
         assert_eq!(read(full(0), 100, &budget).await.unwrap().bytes.len(), 0);
-        assert_eq!(budget.free.available_permits(), 1000);
+        assert_eq!(free(&budget), (limits::BODY_SMALL * 4, 1000));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_budget_bounds_all_bodies_together() {
-        let budget = budget(100);
-        let first = read(chunks(&[30, 30]), 100, &budget).await.unwrap();
-        let refused = read(Full::new(Bytes::from(vec![0; 90])), 100, &budget).await.unwrap_err();
+        const KIB: usize = 1024;
+        let budget = budget(100 * KIB);
+        let full = |size: usize| Full::new(Bytes::from(vec![0; size]));
+        let first = read(chunks(&[30 * KIB, 30 * KIB, 10 * KIB]), 1000 * KIB, &budget).await.unwrap();
+        let refused = read(full(90 * KIB), 1000 * KIB, &budget).await.unwrap_err();
         assert!(matches!(refused, Refusal::Core(Error::Unavailable(_))), "{refused:?}");
+        // Small ones have their own lane.
+        assert_eq!(read(full(10 * KIB), 1000 * KIB, &budget).await.unwrap().bytes.len(), 10 * KIB);
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { read(Full::new(Bytes::from(vec![0; 90])), 100, &budget).await }
+            async move { read(full(90 * KIB), 1000 * KIB, &budget).await }
         });
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(first);
-        assert_eq!(waiting.await.unwrap().unwrap().bytes.len(), 90);
+        assert_eq!(waiting.await.unwrap().unwrap().bytes.len(), 90 * KIB);
         // A body larger than the whole budget gets all of it rather than nothing.
-        assert_eq!(read(Full::new(Bytes::from(vec![0; 150])), 200, &budget).await.unwrap().bytes.len(), 150);
-        assert_eq!(budget.free.available_permits(), 100);
+        assert_eq!(read(full(150 * KIB), 200 * KIB, &budget).await.unwrap().bytes.len(), 150 * KIB);
+        assert_eq!(free(&budget), (limits::BODY_SMALL * 4, 100 * KIB));
     }
 
     #[test]

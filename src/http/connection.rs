@@ -1,10 +1,14 @@
 //! One connection: handshake, HTTP/1.1 or HTTP/2, idle time, orderly end.
 
-use std::pin::pin;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -71,37 +75,13 @@ async fn serve_http1(
     stop: oneshot::Receiver<()>,
 ) {
     let activity = Arc::new(Activity::new());
-    let counted = Arc::clone(&activity);
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_time)
         .max_buf_size(limits.head_bytes)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request: http::Request<Incoming>| {
-                let (service, client, under_way) = (Arc::clone(&service), client.clone(), counted.begin());
-                async move {
-                    let answer = service.serve(client, request).await;
-                    drop(under_way);
-                    answer
-                }
-            }),
-        );
-    let mut connection = pin!(connection);
-    let mut ending = pin!(ending(stop, &activity, limits.idle_time));
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            biased;
-            // Failures of a connection are the client's affair: it broke off, or spoke no HTTP.
-            _ = connection.as_mut() => return,
-            () = ending.as_mut(), if !asked => {
-                asked = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
+        .serve_connection(TokioIo::new(stream), service_fn(answer(service, client, &activity)));
+    drive(pin!(connection), |connection| connection.graceful_shutdown(), stop, &activity, limits.idle_time).await;
 }
 
 async fn serve_http2(
@@ -112,34 +92,51 @@ async fn serve_http2(
     stop: oneshot::Receiver<()>,
 ) {
     let activity = Arc::new(Activity::new());
-    let counted = Arc::clone(&activity);
     let connection = http2::Builder::new(TokioExecutor::new())
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle_time)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request: http::Request<Incoming>| {
-                let (service, client, under_way) = (Arc::clone(&service), client.clone(), counted.begin());
-                async move {
-                    let answer = service.serve(client, request).await;
-                    drop(under_way);
-                    answer
-                }
-            }),
-        );
-    let mut connection = pin!(connection);
-    let mut ending = pin!(ending(stop, &activity, limits.idle_time));
+        .serve_connection(TokioIo::new(stream), service_fn(answer(service, client, &activity)));
+    drive(pin!(connection), |connection| connection.graceful_shutdown(), stop, &activity, limits.idle_time).await;
+}
+
+/// What hyper calls for each request: the service, counted as activity.
+fn answer(
+    service: Arc<Service>,
+    client: Client,
+    activity: &Arc<Activity>,
+) -> impl Fn(http::Request<Incoming>) -> BoxFuture<'static, Result<http::Response<Full<Bytes>>, Infallible>> + use<> {
+    let activity = Arc::clone(activity);
+    move |request| {
+        let (service, client, under_way) = (Arc::clone(&service), client.clone(), activity.begin());
+        Box::pin(async move {
+            let answer = service.serve(client, request).await;
+            drop(under_way);
+            answer
+        })
+    }
+}
+
+/// Runs a connection to its end, which it is asked for when the server stops or nothing has happened for long.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    end: impl Fn(Pin<&mut C>),
+    stop: oneshot::Receiver<()>,
+    activity: &Activity,
+    idle_time: Duration,
+) {
+    let mut ending = pin!(ending(stop, activity, idle_time));
     let mut asked = false;
     loop {
         tokio::select! {
             biased;
+            // Failures of a connection are the client's affair: it broke off, or spoke no HTTP.
             _ = connection.as_mut() => return,
             () = ending.as_mut(), if !asked => {
                 asked = true;
-                connection.as_mut().graceful_shutdown();
+                end(connection.as_mut());
             }
         }
     }

@@ -82,10 +82,7 @@ pub fn reply(error: &Error, request_id: &str) -> Reply {
 /// The answer when the code that served a request panicked.
 pub fn panicked(request_id: &str) -> Reply {
     tracing::error!(target: "http", request_id, "a request panicked");
-    errors(
-        500,
-        &[&format!("internal error, the outcome of the request is unknown; request_id {request_id}")],
-    )
+    errors(500, &[&format!("internal error, the outcome of the request is unknown; request_id {request_id}")])
 }
 
 /// The answer when a request has outlived its time.

@@ -85,35 +85,35 @@ impl ForwardedRequest {
     }
 }
 
-/// The bytes of an answer: a version, then postcard.
-pub fn encode_answer(answer: &ForwardedAnswer) -> Vec<u8> {
-    postcard::to_extend(answer, vec![VERSION]).unwrap_or_default()
-}
-
-/// The answer of received bytes. The request was carried out, or may have been: bytes that cannot be read are an unknown
-/// outcome.
+/// The answer in the bytes that [`serve`] made; `None` if the node there is not active either and did nothing: the request
+/// may be sent to another. Bytes that cannot be read are an unknown outcome, since the request may have been carried out.
 ///
 /// # Errors
 /// If they are not of this version or not whole.
-pub fn decode_answer(bytes: &[u8]) -> Result<ForwardedAnswer, Error> {
+pub fn served(bytes: &[u8]) -> Result<Option<ForwardedAnswer>, Error> {
     decode(bytes).map_err(|_| Error::Unknown("the active node's answer could not be read".to_string()))
 }
 
-/// Serves a forwarded request at the active node: bytes in, bytes out. It runs to its end whatever becomes of the
-/// connection, and a panic ends only it. A node that is no longer active says so with 503: it is not passed on again.
+/// Serves a forwarded request at the active node: bytes in, bytes out for [`served`]. It runs to its end whatever becomes of
+/// the connection, and a panic ends only it. A node that is no longer active says so and does not pass it on again.
 pub async fn serve(handler: &Arc<dyn Handler>, metrics: &Metrics, bytes: &[u8]) -> Vec<u8> {
     let answer = match ForwardedRequest::decode(bytes) {
-        Err(error) => super::error::reply(&error, ""),
+        Err(error) => Some(super::error::reply(&error, "")),
         Ok(request) => {
             let id = request.id.clone();
             match super::service::run(handler, metrics, request, None).await {
-                Ok(Ok(response)) => super::response::reply(response, &id),
-                Ok(Err(error)) => super::error::reply(&error, &id),
-                Err(super::service::Died) => super::error::panicked(&id),
+                Ok(Ok(response)) => Some(super::response::reply(response, &id)),
+                Ok(Err(Error::Standby)) => None,
+                Ok(Err(error)) => Some(super::error::reply(&error, &id)),
+                Err(super::service::Died) => Some(super::error::panicked(&id)),
             }
         }
     };
     encode_answer(&answer)
+}
+
+fn encode_answer(answer: &Option<ForwardedAnswer>) -> Vec<u8> {
+    postcard::to_extend(answer, vec![VERSION]).unwrap_or_default()
 }
 
 fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
@@ -154,7 +154,10 @@ mod tests {
             (request.id, request.operation, request.path, data, request.wrap_ttl, request.client, request.headers)
         );
         assert!(back.token.unwrap().same(b"hvs.x"));
-        assert!(!format!("{:?}", ForwardedRequest::from(Request { token: Some(Secret::from("hvs.x")), ..back_request() })).contains("120"));
+        assert!(
+            !format!("{:?}", ForwardedRequest::from(Request { token: Some(Secret::from("hvs.x")), ..back_request() }))
+                .contains("120")
+        );
     }
 
     fn back_request() -> Request {
@@ -172,16 +175,17 @@ mod tests {
 
     #[test]
     fn an_answer_survives_the_way() {
-        let answer = Reply::json(503, "{}").with_header("Retry-After", "1");
-        assert_eq!(decode_answer(&encode_answer(&answer)).unwrap(), answer);
-        assert!(matches!(decode_answer(b""), Err(Error::Unknown(_))));
+        for answer in [None, Some(Reply::json(503, "{}").with_header("Retry-After", "1"))] {
+            assert_eq!(served(&encode_answer(&answer)).unwrap(), answer);
+        }
+        assert!(matches!(served(b""), Err(Error::Unknown(_))));
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = ForwardedRequest::decode(&bytes);
-            let _ = decode_answer(&bytes);
+            let _ = served(&bytes);
         }
     }
 }

@@ -8,14 +8,17 @@ pub const REQUEST_SIZE: usize = 32 * 1024 * 1024;
 /// Life of one request, where a listener does not say otherwise.
 pub const REQUEST_DURATION: Duration = Duration::from_secs(90);
 
-/// Bytes of all bodies that are held at once, on all listeners together.
-pub const BODY_BYTES_AT_ONCE: usize = 128 * 1024 * 1024;
+/// Bytes of all large bodies that are held at once, on all listeners together.
+pub const LARGE_BODIES_AT_ONCE: usize = 128 * 1024 * 1024;
 
-/// How long a body waits for its share of [`BODY_BYTES_AT_ONCE`] before it is refused with 503.
+/// Bytes of all small bodies that are held at once.
+pub const SMALL_BODIES_AT_ONCE: usize = 64 * 1024 * 1024;
+
+/// A body of up to so many bytes is small. One of unknown length begins as small.
+pub const BODY_SMALL: usize = 64 * 1024;
+
+/// How long a body waits for its share before it is refused with 503.
 pub const BODY_WAIT: Duration = Duration::from_secs(10);
-
-/// The share that a body of unknown length starts with.
-pub const BODY_FIRST_SHARE: usize = 64 * 1024;
 
 /// How long the rest of a refused body is read and dropped, so that the client sees the answer and no reset.
 pub const DISCARD_TIME: Duration = Duration::from_secs(5);

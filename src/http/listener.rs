@@ -15,11 +15,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::core::Client;
 use crate::runtime::net::Peer;
 use crate::runtime::{Listener, Runtime, Stream};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Figure, Metrics};
 
 use super::body::Budget;
 use super::connection::{self, Limits};
 use super::headers::Headers;
+use super::proxy_protocol::{self, ProxyOptions};
 use super::router::Canonical;
 use super::service::Service;
 use super::tls::{Tls, TlsError, TlsOptions};
@@ -62,6 +63,8 @@ pub struct ListenerOptions {
     pub idle_time: Duration,
     /// The operator's own headers on each answer.
     pub headers: Vec<(String, String)>,
+    /// Whether and from whom a PROXY header is taken.
+    pub proxy: Option<ProxyOptions>,
 }
 
 impl ListenerOptions {
@@ -76,6 +79,7 @@ impl ListenerOptions {
             max_connections: limits::CONNECTIONS,
             idle_time: limits::IDLE_TIME,
             headers: Vec::new(),
+            proxy: None,
         }
     }
 }
@@ -123,6 +127,7 @@ struct Running {
     local: Option<SocketAddr>,
     tls: Option<Tls>,
     service: Arc<Service>,
+    proxy: Option<ProxyOptions>,
     limits: Limits,
     free: Arc<Semaphore>,
 }
@@ -139,12 +144,12 @@ impl Server {
         metrics: Metrics,
         canonical: Canonical,
     ) -> Result<Server, ListenError> {
-        let budget = Budget::new(limits::BODY_BYTES_AT_ONCE, limits::BODY_WAIT);
+        let budget = Budget::new(limits::SMALL_BODIES_AT_ONCE, limits::LARGE_BODIES_AT_ONCE, limits::BODY_WAIT);
         let mut bound = Vec::new();
         for options in listeners {
             bound.push(bind(runtime, options, &handler, &metrics, canonical, &budget).await?);
         }
-        let connections = Arc::new(Connections::default());
+        let connections = Arc::new(Connections::new(metrics));
         let (mut running, mut accepting) = (Vec::new(), Vec::new());
         for (listener, shared) in bound {
             let (sender, stop) = oneshot::channel();
@@ -235,6 +240,7 @@ async fn bind(
         address: options.address,
         tls,
         service,
+        proxy: options.proxy,
         limits: Limits { idle_time: options.idle_time, head_bytes: limits::HEAD_BYTES },
         free: Arc::new(Semaphore::new(options.max_connections)),
     };
@@ -291,31 +297,48 @@ fn spawn_connection(
     stream: Stream,
     peer: Peer,
 ) {
-    let client = match peer {
-        Peer::Tcp(address) => Client { address: address.ip().to_canonical().to_string(), port: address.port() },
-        Peer::Unix => Client::default(),
-    };
     let Some((ticket, stop, broken_off)) = connections.enter() else { return };
     let crowded = connections.open.load(Ordering::Relaxed) > limits::CROWDED;
     let head_bytes = if crowded { limits::HEAD_BYTES_CROWDED } else { running.limits.head_bytes };
     let limits = Limits { head_bytes, ..running.limits };
     let running = Arc::clone(running);
     tokio::spawn(async move {
-        let tls = running.tls.as_ref().map(Tls::current);
-        let served = connection::serve(stream, tls, Arc::clone(&running.service), client, limits, stop);
         tokio::select! {
             biased;
             _ = broken_off => {}
-            () = served => {}
+            () = serve_connection(&running, stream, peer, limits, stop) => {}
         }
         drop((ticket, place));
     });
 }
 
+async fn serve_connection(running: &Running, stream: Stream, peer: Peer, limits: Limits, stop: oneshot::Receiver<()>) {
+    let (stream, peer) = match &running.proxy {
+        None => (stream, peer),
+        Some(options) => {
+            let accepted = proxy_protocol::accept(stream, peer, options);
+            match tokio::time::timeout(limits::HANDSHAKE_TIME, accepted).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => {
+                    tracing::warn!(target: "http", listener = %running.address, %error, "connection closed");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    };
+    let client = match peer {
+        Peer::Tcp(address) => Client { address: address.ip().to_canonical().to_string(), port: address.port() },
+        Peer::Unix => Client::default(),
+    };
+    let tls = running.tls.as_ref().map(Tls::current);
+    connection::serve(stream, tls, Arc::clone(&running.service), client, limits, stop).await;
+}
+
 /// The open connections and how to reach them. Stopped in the order they came: a broadcast's order would not be the same
 /// in each run of a simulation.
-#[derive(Default)]
 struct Connections {
+    metrics: Metrics,
     open: AtomicUsize,
     none_left: Notify,
     state: Mutex<State>,
@@ -340,6 +363,11 @@ struct Ticket {
 type Signal = oneshot::Receiver<()>;
 
 impl Connections {
+    fn new(metrics: Metrics) -> Connections {
+        metrics.set(Figure::HttpConnections, 0.0);
+        Connections { metrics, open: AtomicUsize::new(0), none_left: Notify::new(), state: Mutex::default() }
+    }
+
     /// `None` once the listeners are stopping.
     fn enter(self: &Arc<Self>) -> Option<(Ticket, Signal, Signal)> {
         let mut state = self.lock();
@@ -353,6 +381,7 @@ impl Connections {
         state.stop.insert(id, stop);
         state.break_off.insert(id, break_off);
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.shift(Figure::HttpConnections, 1.0);
         Some((Ticket { id, connections: Arc::clone(self) }, stopped, broken_off))
     }
 
@@ -383,8 +412,13 @@ impl Drop for Ticket {
         state.stop.remove(&self.id);
         state.break_off.remove(&self.id);
         drop(state);
+        self.connections.metrics.shift(Figure::HttpConnections, -1.0);
         if self.connections.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.connections.none_left.notify_one();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod proxy_protocol;
 pub mod reply;
 pub mod response;
 pub mod router;

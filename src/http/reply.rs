@@ -57,6 +57,9 @@ mod tests {
     #[test]
     fn redirects_to_the_same_path() {
         let reply = Reply::redirect("https://vault-2.internal:8200/", "/v1/secret/data/a?version=2");
-        assert_eq!((reply.status, reply.header("location")), (307, Some("https://vault-2.internal:8200/v1/secret/data/a?version=2")));
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (307, Some("https://vault-2.internal:8200/v1/secret/data/a?version=2"))
+        );
     }
 }

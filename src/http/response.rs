@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn data_and_warnings() {
-        let response = Response::data(json!({"b": 1.10, "a": "x\n\"é", "z": 123456789012345678901234567890_u128 as f64})).warn("careful");
+        let response =
+            Response::data(json!({"b": 1.10, "a": "x\n\"é", "z": 123456789012345678901234567890_u128 as f64}))
+                .warn("careful");
         let text = shown(response);
         assert!(text.contains(r#""warnings":["careful"]"#), "{text}");
         assert!(text.contains(r#""data":{"a":"#), "{text}");

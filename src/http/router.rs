@@ -54,7 +54,7 @@ pub fn head(parts: &Parts, canonical: Canonical) -> Result<Head, Refusal> {
         return Err(Refusal::MediaType(media_type.chars().take(100).collect()));
     }
     let mut path = canonical(&percent_decode(path, false)?).map_err(Refusal::invalid)?;
-    if operation == Operation::List && !path.ends_with('/') {
+    if operation == Operation::List && !path.is_empty() && !path.ends_with('/') {
         path.push('/');
     }
     Ok(Head {
@@ -168,10 +168,9 @@ fn kept(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut kept = BTreeMap::new();
     for (name, value) in headers {
         let name = name.as_str();
-        if (name.starts_with("x-vault-") && name != "x-vault-token") || KEPT.contains(&name) {
-            if let Ok(value) = value.to_str() {
-                kept.insert(name.to_string(), value.to_string());
-            }
+        let wanted = (name.starts_with("x-vault-") && name != "x-vault-token") || KEPT.contains(&name);
+        if wanted && let Ok(value) = value.to_str() {
+            kept.insert(name.to_string(), value.to_string());
         }
     }
     kept
@@ -325,13 +324,16 @@ mod tests {
         for method in ["OPTIONS", "TRACE", "FOO"] {
             assert_eq!(shown(method, "/v1/a", ""), "NoSuchMethod");
         }
-        for uri in ["/v1/a/%zz", "/v1/a/%f", "/v1/a/%ff", "/v1/a?x=%", "/v1/a%00", "/v1/a/%2e%2e/b", "/v1/a?list=maybe"] {
+        for uri in ["/v1/a/%zz", "/v1/a/%f", "/v1/a/%ff", "/v1/a?x=%", "/v1/a%00", "/v1/a/%2e%2e/b", "/v1/a?list=maybe"]
+        {
             assert!(shown("GET", uri, "").starts_with("Core(Invalid"), "{uri}: {}", shown("GET", uri, ""));
         }
         assert_eq!(shown("GET", &format!("/v1/{}", "a".repeat(9000)), ""), "TooLong(\"path\")");
         let patch = routed("PATCH", "/v1/a", &[("content-type", "application/json")], "{}");
         assert_eq!(patch.unwrap_err(), Refusal::MediaType("application/json".into()));
-        assert!(routed("PATCH", "/v1/a", &[("content-type", "application/merge-patch+json; charset=utf-8")], "{}").is_ok());
+        assert!(
+            routed("PATCH", "/v1/a", &[("content-type", "application/merge-patch+json; charset=utf-8")], "{}").is_ok()
+        );
     }
 
     #[test]

@@ -173,9 +173,8 @@ async fn build(options: &TlsOptions, http2: bool, disk: &Disk, clock: &Clock) ->
 }
 
 async fn client_roots(options: &TlsOptions, disk: &Disk) -> Result<Option<(PathBuf, RootCertStore)>, TlsError> {
-    let setting = |reason: &str| {
-        Err(TlsError::Setting { key: "tls_require_and_verify_client_cert", reason: reason.to_string() })
-    };
+    let setting =
+        |reason: &str| Err(TlsError::Setting { key: "tls_require_and_verify_client_cert", reason: reason.to_string() });
     if options.require_client_cert && options.disable_client_certs {
         return setting("contradicts tls_disable_client_certs");
     }
@@ -199,11 +198,7 @@ async fn read(disk: &Disk, key: &'static str, path: &Path) -> Result<bytes::Byte
     disk.read(path).await.map_err(|error| TlsError::File { key, path: path.to_path_buf(), error })
 }
 
-async fn certificates(
-    disk: &Disk,
-    key: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+async fn certificates(disk: &Disk, key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(disk, key, path).await?;
     let content = |reason: String| TlsError::Content { key, path: path.to_path_buf(), reason };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
@@ -232,7 +227,9 @@ async fn private_key(disk: &Disk, path: &Path) -> Result<PrivateKeyDer<'static>,
 
 fn versions(options: &TlsOptions) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
     match (options.min_version, options.max_version) {
-        (TlsVersion::Tls12, None | Some(TlsVersion::Tls13)) => Ok(vec![&rustls::version::TLS13, &rustls::version::TLS12]),
+        (TlsVersion::Tls12, None | Some(TlsVersion::Tls13)) => {
+            Ok(vec![&rustls::version::TLS13, &rustls::version::TLS12])
+        }
         (TlsVersion::Tls12, Some(TlsVersion::Tls12)) => Ok(vec![&rustls::version::TLS12]),
         (TlsVersion::Tls13, None | Some(TlsVersion::Tls13)) => Ok(vec![&rustls::version::TLS13]),
         (TlsVersion::Tls13, Some(TlsVersion::Tls12)) => {
@@ -271,7 +268,9 @@ pub struct ClockTime(pub Clock);
 
 impl TimeProvider for ClockTime {
     fn current_time(&self) -> Option<UnixTime> {
-        u64::try_from(self.0.now().seconds()).ok().map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+        u64::try_from(self.0.now().seconds())
+            .ok()
+            .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 

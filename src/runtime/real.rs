@@ -43,6 +43,17 @@ pub fn disk(offload: Offload) -> Disk {
     Disk::new(RealDisk(offload))
 }
 
+/// Resident and virtual memory of this process in bytes, and its threads. For the figures only; `None` where the system
+/// does not tell.
+pub fn process() -> Option<(u64, u64, u64)> {
+    let memory = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut pages = memory.split(' ').map_while(|word| word.trim().parse::<u64>().ok());
+    let (virtual_pages, resident_pages) = (pages.next()?, pages.next()?);
+    let threads = fs::read_dir("/proc/self/task").ok()?.count() as u64;
+    let page = rustix::param::page_size() as u64;
+    Some((resident_pages * page, virtual_pages * page, threads))
+}
+
 fn fill(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {

@@ -114,7 +114,10 @@ impl Level {
     }
 
     fn of_byte(byte: u8) -> Level {
-        [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace].into_iter().nth(byte.into()).unwrap_or(Level::Info)
+        [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace]
+            .into_iter()
+            .nth(byte.into())
+            .unwrap_or(Level::Info)
     }
 }
 
@@ -350,7 +353,8 @@ fn without_tokens(text: String) -> String {
         if !TOKEN_PREFIXES.iter().any(|prefix| rest.starts_with(prefix)) {
             continue;
         }
-        let body = rest[4..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len() - 4);
+        let body =
+            rest[4..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len() - 4);
         if body >= 16 {
             text.replace_range(start + 4..start + 4 + body, "[redacted]");
         }
@@ -362,7 +366,17 @@ const TOKEN_PREFIXES: [&str; 3] = ["hvs.", "hvb.", "hvr."];
 
 /// Crates whose events are filtered more strictly than ours.
 const LIBRARIES: [&str; 12] = [
-    "h2", "hyper", "hyper_util", "mio", "openraft", "rustls", "tokio", "tokio_rustls", "tokio_util", "tower", "want",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "openraft",
+    "rustls",
+    "tokio",
+    "tokio_rustls",
+    "tokio_util",
+    "tower",
+    "want",
     "turmoil",
 ];
 

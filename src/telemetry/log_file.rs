@@ -61,13 +61,9 @@ pub(super) fn standard_error(runtime: &Runtime, metrics: &Metrics) -> Sink {
 }
 
 /// A writer to a file that rotates.
-pub(super) async fn file(
-    path: &Path,
-    options: &LogOptions,
-    runtime: &Runtime,
-    metrics: &Metrics,
-) -> io::Result<Sink> {
-    let path = if path.as_os_str().as_encoded_bytes().ends_with(b"/") { path.join(DEFAULT_NAME) } else { path.to_path_buf() };
+pub(super) async fn file(path: &Path, options: &LogOptions, runtime: &Runtime, metrics: &Metrics) -> io::Result<Sink> {
+    let path =
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") { path.join(DEFAULT_NAME) } else { path.to_path_buf() };
     let mut log = LogFile {
         path,
         disk: runtime.disk.clone(),
@@ -200,8 +196,8 @@ impl LogFile {
 
     fn is_due(&self, len: u64, more: u64) -> bool {
         let too_large = self.rotate_bytes > 0 && len + more > self.rotate_bytes;
-        let too_old = !self.rotate_duration.is_zero()
-            && self.clock.boot().saturating_sub(self.opened) >= self.rotate_duration;
+        let too_old =
+            !self.rotate_duration.is_zero() && self.clock.boot().saturating_sub(self.opened) >= self.rotate_duration;
         too_large || too_old
     }
 
@@ -229,8 +225,11 @@ impl LogFile {
             middle.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         };
         let entries = self.disk.list(directory).await?;
-        let mut archives: Vec<String> =
-            entries.into_iter().filter(|entry| !entry.is_dir && is_archive(&entry.name)).map(|entry| entry.name).collect();
+        let mut archives: Vec<String> = entries
+            .into_iter()
+            .filter(|entry| !entry.is_dir && is_archive(&entry.name))
+            .map(|entry| entry.name)
+            .collect();
         archives.sort();
         let surplus = archives.len().saturating_sub(keep);
         for name in archives.into_iter().take(surplus) {

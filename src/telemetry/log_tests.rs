@@ -40,7 +40,6 @@ async fn standard_lines() {
             " [WARN]  core.seal: line\\nbreak",
             " [ERROR] core: leak: token=hvs.[redacted]",
         ]
-        .map(|line| &line[..])
     );
     assert!(files[0].1.starts_with("20") && files[0].1.as_bytes()[23] == b'Z', "{}", files[0].1);
 }
@@ -101,6 +100,9 @@ fn levels_and_formats() {
 #[test]
 fn tokens_are_cut_out() {
     let cut = |text: &str| without_tokens(text.to_string());
-    assert_eq!(cut("x hvs.abcdefghijklmnopqrstuvwx y hvb.AAAAAAAAAAAAAAAAAAAAAAAA"), "x hvs.[redacted] y hvb.[redacted]");
+    assert_eq!(
+        cut("x hvs.abcdefghijklmnopqrstuvwx y hvb.AAAAAAAAAAAAAAAAAAAAAAAA"),
+        "x hvs.[redacted] y hvb.[redacted]"
+    );
     assert_eq!(cut("hv hvs. hvs.short hvé"), "hv hvs. hvs.short hvé");
 }

@@ -45,9 +45,8 @@ struct Histogram {
 }
 
 /// Upper bounds of the histograms' buckets in seconds.
-pub const BOUNDS: [f64; 18] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0,
-];
+pub const BOUNDS: [f64; 18] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0];
 
 /// A value as the renderers see it.
 #[derive(Clone, Debug, PartialEq)]

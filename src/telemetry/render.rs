@@ -26,7 +26,8 @@ impl Metrics {
                 let _ = writeln!(body, "{name}{} {value}", label_text(labels));
             }
             if !body.is_empty() {
-                let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {}\n{body}", figure.spec().help, type_text(*figure));
+                let _ =
+                    write!(out, "# HELP {name} {}\n# TYPE {name} {}\n{body}", figure.spec().help, type_text(*figure));
             }
         }
         out
@@ -81,6 +82,7 @@ fn write_series(out: &mut String, name: &str, shown: &Shown) {
     match shown {
         Shown::Counter(count) => drop(writeln!(out, "{name} {count}")),
         Shown::Gauge(value) => drop(writeln!(out, "{name} {value}")),
+        Shown::Summary(seen) if seen.total_count == 0 => {}
         Shown::Summary(seen) => {
             for (index, quantile) in QUANTILES.iter().enumerate() {
                 match seen.quantiles {
@@ -186,9 +188,32 @@ mod tests {
         let text = metrics().render_prometheus();
         let lines: Vec<&str> = text
             .lines()
-            .filter(|line| line.contains("handle_request") || line.contains("lag") || line.contains("unsealed"))
+            .filter(|line| line.contains("handle_request") || line.contains("_lag") || line.contains("_unsealed"))
+            .filter(|line| !line.contains("_bucket") || line.contains("0.0025") || line.contains("Inf"))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        # HELP vault_core_handle_request Time to serve a request.
+        # TYPE vault_core_handle_request summary
+        vault_core_handle_request{quantile="0.5"} 2.048
+        vault_core_handle_request{quantile="0.9"} 4
+        vault_core_handle_request{quantile="0.99"} 4
+        vault_core_handle_request_sum 6
+        vault_core_handle_request_count 2
+        # HELP vault_core_handle_request_duration_seconds Time to serve a request.
+        # TYPE vault_core_handle_request_duration_seconds histogram
+        vault_core_handle_request_duration_seconds_bucket{le="0.0025"} 1
+        vault_core_handle_request_duration_seconds_bucket{le="+Inf"} 2
+        vault_core_handle_request_duration_seconds_sum 0.006
+        vault_core_handle_request_duration_seconds_count 2
+        # HELP vault_core_unsealed 1 while this node is unsealed.
+        # TYPE vault_core_unsealed gauge
+        vault_core_unsealed 1
+        # HELP vault_raft_replication_lag Entries that a peer is behind, by peer.
+        # TYPE vault_raft_replication_lag gauge
+        vault_raft_replication_lag{peer_id="a\"b"} 7
+        "#);
+        // A summary that never saw anything is not there; a histogram is, so that rates have a start.
+        assert!(!text.contains("vault_barrier_get") && text.contains("vault_raft_log_fsync_duration_seconds_count 0"));
         assert!(text.contains("vault_raft_leader_lastContact_seconds 0.02\n"));
         assert!(text.contains("vault_seal_errors{seal=\"awskms\"} 1\n"));
         // A gauge that was never set is not there at all.
@@ -204,7 +229,10 @@ mod tests {
         let find = |list: &str, name: &str| {
             shown[list].as_array().unwrap().iter().find(|entry| entry["Name"] == name).cloned().unwrap_or_default()
         };
-        assert_eq!(find("Gauges", "vault.core.unsealed"), json!({"Name": "vault.core.unsealed", "Value": 1.0, "Labels": {}}));
+        assert_eq!(
+            find("Gauges", "vault.core.unsealed"),
+            json!({"Name": "vault.core.unsealed", "Value": 1.0, "Labels": {}})
+        );
         assert_eq!(find("Gauges", "vault.raft.replication.lag")["Labels"], json!({"peer_id": "a\"b"}));
         assert_eq!(find("Counters", "vault.raft.apply")["Count"], json!(3));
         assert_eq!(find("Samples", "vault.core.handle_request")["Mean"], json!(3.0));
