@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The simulator's command line; `docs/simulation.md` is its manual.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -143,4 +140,3 @@ fn harness(what: &str) -> i32 {
     eprintln!("error: {what}");
     Class::Harness as i32
 }
->>>>>>> 03799e6 (Simulator: world over turmoil, fault layer, scenarios, driver, checkers, verify, on a toy server)

@@ -192,7 +192,7 @@ impl Driver {
             Action::Rot { who, path } => {
                 for node in self.choose(who, bind).await? {
                     self.damaged(node)?;
-                    let place = damage::rot(&self.hands.nodes()[node], path, &self.draw).await.map_err(failed)?;
+                    let place = damage::rot(&self.hands.nodes()[node], path, &self.draw).map_err(failed)?;
                     self.hands.note(format_args!("rot n{} {place}", node + 1));
                 }
             }
