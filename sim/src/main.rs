@@ -69,7 +69,9 @@ fn main() {
     let code = match Cli::parse().command {
         Command::Run { what, trace } => run_one(&what, trace.as_deref()),
         Command::Verify { what } => verify::verify(&what.arguments()),
-        Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => sweep_all(scenarios, &seeds, jobs, mutant, stand_in),
+        Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => {
+            sweep_all(scenarios, &seeds, jobs, mutant, stand_in)
+        }
         Command::List => list(),
     };
     std::process::exit(code);

@@ -1,11 +1,12 @@
 //! The simulator's own test: the toy server passes, twice alike; its planted bugs are found; exit codes name the class.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
 
 use std::process::{Command, Output};
 
 fn sim(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-sim"));
-    let output: Output = command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
+    let output: Output =
+        command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -32,7 +33,10 @@ fn each_planted_bug_of_the_toy_server_is_found() {
     for mutant in ["stand-in-skip-sync", "stand-in-ack-first", "stand-in-stale-read"] {
         let (code, out, _) = sim(&["sweep", "power-loss", "--seeds", "1..6", "--stand-in", "--mutant", mutant]);
         assert_eq!(code, 11, "{mutant}: {out}");
-        assert!(out.contains("VIOLATION safety") && out.contains("replay: holdfast-sim run power-loss --seed"), "{out}");
+        assert!(
+            out.contains("VIOLATION safety") && out.contains("replay: holdfast-sim run power-loss --seed"),
+            "{out}"
+        );
     }
 }
 
