@@ -18,16 +18,17 @@
 
 // The simulator is outside the simulation: it writes trace files and starts processes.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
 #![allow(unexpected_cfgs)]
 
 #[cfg(not(tokio_unstable))]
-compile_error!("the simulator needs `--cfg tokio_unstable` (see .cargo/config.toml): without it task order is unseeded");
+compile_error!(
+    "the simulator needs `--cfg tokio_unstable` (see .cargo/config.toml): without it task order is unseeded"
+);
 
 pub mod check;
 pub mod disk;
-pub mod driver;
 pub mod draw;
+pub mod driver;
 pub mod fault;
 pub mod outcome;
 pub mod run;

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The simulator's command line; `docs/simulation.md` is its manual.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -72,7 +69,9 @@ fn main() {
     let code = match Cli::parse().command {
         Command::Run { what, trace } => run_one(&what, trace.as_deref()),
         Command::Verify { what } => verify::verify(&what.arguments()),
-        Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => sweep_all(scenarios, &seeds, jobs, mutant, stand_in),
+        Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => {
+            sweep_all(scenarios, &seeds, jobs, mutant, stand_in)
+        }
         Command::List => list(),
     };
     std::process::exit(code);
@@ -143,4 +142,3 @@ fn harness(what: &str) -> i32 {
     eprintln!("error: {what}");
     Class::Harness as i32
 }
->>>>>>> 03799e6 (Simulator: world over turmoil, fault layer, scenarios, driver, checkers, verify, on a toy server)

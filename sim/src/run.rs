@@ -18,16 +18,11 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
     let trace = TraceLog::new(output);
     trace.event("world", "world", format_args!("scenario={} seed={seed} nodes={}", scenario.name, scenario.nodes));
     keep_panics();
-    let settings = Settings {
-        seed,
-        nodes: scenario.nodes,
-        limit: scenario.limit,
-        latency_max: scenario.latency_max,
-        stand_in,
-    };
+    let settings =
+        Settings { seed, nodes: scenario.nodes, limit: scenario.limit, latency_max: scenario.latency_max, stand_in };
     let mut violations = match World::new(settings, trace.clone()) {
         Ok(world) => play(world, scenario, &trace),
-        Err(error) => vec![Violation::harness(error.to_string())],
+        Err(error) => vec![Violation::harness(error)],
     };
     violations.sort_by_key(|violation| violation.class);
     for violation in &violations {

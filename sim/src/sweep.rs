@@ -80,7 +80,8 @@ fn one(sweep: &Sweep, scenario: String, seed: u64) -> Done {
         Err(error) => (Class::Harness as i32, error.to_string()),
     };
     let last_line = text.lines().last().map(str::to_string);
-    let last_line = last_line.unwrap_or_else(|| format!("scenario={scenario} seed={seed} VIOLATION ended without a line, exit code {code}"));
+    let last_line = last_line
+        .unwrap_or_else(|| format!("scenario={scenario} seed={seed} VIOLATION ended without a line, exit code {code}"));
     Done { scenario, seed, code, last_line, took }
 }
 

@@ -38,18 +38,24 @@ struct State {
     events: u64,
     output: Option<Box<dyn Write + Send>>,
     kept: Vec<Event>,
+    hidden: Vec<String>,
 }
 
 impl TraceLog {
     /// A collector that also writes each line to `output`.
     pub fn new(output: Option<Box<dyn Write + Send>>) -> TraceLog {
-        let state = State { hasher: Sha256::new(), events: 0, output, kept: Vec::new() };
+        let state = State { hasher: Sha256::new(), events: 0, output, kept: Vec::new(), hidden: Vec::new() };
         TraceLog(Arc::new(Inner { now_ns: AtomicU64::new(0), state: Mutex::new(state) }))
     }
 
     /// The handle that the library's `Runtime` of `node` gets.
     pub fn for_node(&self, node: &str) -> Trace {
         Trace::new(NodeSink { log: self.clone(), node: node.to_string() })
+    }
+
+    /// Writes `/data` for `path` in all events: the names of real directories differ from run to run.
+    pub fn hide(&self, path: &str) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).hidden.push(path.to_string());
     }
 
     /// Sets the time of events that come from outside any host: the step loop's.
@@ -65,9 +71,14 @@ impl TraceLog {
     /// Records one event.
     pub fn event(&self, node: &str, kind: &'static str, text: fmt::Arguments<'_>) {
         let ns = self.now().as_nanos() as u64;
-        let text = text.to_string().replace('\n', " | ");
-        let line = format!("[{ns:>12}] {node} {kind} {text}\n");
+        let mut text = text.to_string().replace('\n', " | ");
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.contains(REAL_DIR_PREFIX) {
+            for path in &state.hidden {
+                text = text.replace(path.as_str(), "/data");
+            }
+        }
+        let line = format!("[{ns:>12}] {node} {kind} {text}\n");
         state.hasher.update(line.as_bytes());
         state.events += 1;
         if let Some(output) = &mut state.output {
@@ -111,6 +122,8 @@ impl TraceSink for NodeSink {
     }
 }
 
+/// How the names of the nodes' real directories begin.
+pub const REAL_DIR_PREFIX: &str = "holdfast-sim-";
 /// Kinds that checkers read.
 const KEPT: &[&str] = &["raft", "world", "node"];
 

@@ -38,7 +38,9 @@ fn gaps(ops: &[&Op]) -> Option<String> {
     let unknown = ops.iter().filter(|op| op.wrote().is_some() && op.witness().is_none()).count() as u64;
     (missing > unknown).then(|| {
         let key = &ops[0].key;
-        format!("versions of {key} are not dense: {missing} below {highest} were never seen, {unknown} writes are unknown")
+        format!(
+            "versions of {key} are not dense: {missing} below {highest} were never seen, {unknown} writes are unknown"
+        )
     })
 }
 

@@ -23,11 +23,19 @@ fn check_key(ops: &[&Op]) -> Vec<Violation> {
         let Some(version) = read.witness() else { continue };
         let later = acknowledged.range(version + 1..).map(|(_, op)| *op).find(|op| op.end_ns < read.start_ns);
         if let Some(lost) = later {
-            violations.push(Violation::safety("durable", format!("an acknowledged write is lost: {lost}; at the end {read}")));
+            violations.push(Violation::safety(
+                "durable",
+                format!("an acknowledged write is lost: {lost}; at the end {read}"),
+            ));
         }
-        let (Some(written), Outcome::Read { serial, .. }) = (acknowledged.get(&version), &read.outcome) else { continue };
+        let (Some(written), Outcome::Read { serial, .. }) = (acknowledged.get(&version), &read.outcome) else {
+            continue;
+        };
         if !matches!(written.ask, Ask::Put { serial: was, .. } if was == *serial) {
-            violations.push(Violation::safety("durable", format!("an acknowledged write was replaced: {written}; at the end {read}")));
+            violations.push(Violation::safety(
+                "durable",
+                format!("an acknowledged write was replaced: {written}; at the end {read}"),
+            ));
         }
     }
     violations

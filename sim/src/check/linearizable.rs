@@ -50,7 +50,9 @@ fn check_key(ops: &[&Op]) -> Vec<Violation> {
                 violations.push(violation(format!("a stale read: {op}, although {proof} had ended")));
             }
             (Ask::Put { .. }, Some(version)) if version <= highest => {
-                violations.push(violation(format!("a write into the past, as version {version}: {op}, although {proof} had ended")));
+                violations.push(violation(format!(
+                    "a write into the past, as version {version}: {op}, although {proof} had ended"
+                )));
             }
             _ => {}
         }

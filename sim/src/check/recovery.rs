@@ -75,7 +75,11 @@ mod tests {
 
     #[test]
     fn a_truncation_takes_the_promise_back() {
-        let lines = ["durable incarnation=1 index=9 term=4", "truncate incarnation=1 from=8", "start incarnation=1 last=7 term=4"];
+        let lines = [
+            "durable incarnation=1 index=9 term=4",
+            "truncate incarnation=1 from=8",
+            "start incarnation=1 last=7 term=4",
+        ];
         assert_eq!(found(&[lines[0], lines[1], lines[2], "vote incarnation=1 term=5 for=2"]), 0);
     }
 }

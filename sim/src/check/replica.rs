@@ -14,7 +14,8 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
         let (Some(index), false) = (event.number("index"), matches!(event.text("state"), "" | "-")) else { continue };
         let first = states.entry(index).or_insert_with(|| event.clone());
         if first.text("state") != event.text("state") {
-            violations.push(Violation::safety("replica-equality", format!("two states at one index: {first}, and {event}")));
+            violations
+                .push(Violation::safety("replica-equality", format!("two states at one index: {first}, and {event}")));
         }
     }
     violations

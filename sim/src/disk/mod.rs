@@ -1,7 +1,6 @@
 //! A node's disk in the simulation: the library's disk in memory, which outlives the process, under a fault layer.
 
 pub mod fault;
-pub mod mem;
 
 pub use fault::{DiskFaults, FaultDisk};
-pub use mem::MemDisk;
+pub use holdfast::runtime::mem_disk::{Image, MemDisk};

@@ -68,7 +68,10 @@ impl Driver {
                     break;
                 }
                 if tokio::time::Instant::now() > end {
-                    return Err(format!("n{} does not serve within {within:?}; its last answer was {answer:?}", node + 1));
+                    return Err(format!(
+                        "n{} does not serve within {within:?}; its last answer was {answer:?}",
+                        node + 1
+                    ));
                 }
                 tokio::time::sleep(PAUSE).await;
             }

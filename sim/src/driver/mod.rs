@@ -68,7 +68,7 @@ impl Driver {
         let kv = Kv::new(hands.clone(), scenario.load.clone(), "");
         Driver {
             draw: Draw::new(seed, "driver"),
-            http: Http::new(hands.load_runtime()),
+            http: hands.http(),
             atlas: Atlas::new(scenario.nodes),
             addresses: 1,
             hands,

@@ -36,10 +36,19 @@ impl Driver {
             Action::Choose(who) => drop(self.choose(who, bind).await?),
             Action::StartLoad => self.start_load(),
             Action::StopLoad => self.stop_load().await,
-            Action::Init | Action::Mount | Action::Unseal(_) | Action::Seal | Action::StepDown | Action::RemovePeer(_) => {
+            Action::Init
+            | Action::Mount
+            | Action::Unseal(_)
+            | Action::Seal
+            | Action::StepDown
+            | Action::RemovePeer(_) => {
                 self.operate(&step.action, bind).await?;
             }
-            Action::Crash(_) | Action::Start { .. } | Action::PowerCut(_) | Action::Pause { .. } | Action::Abandon(_) => {
+            Action::Crash(_)
+            | Action::Start { .. }
+            | Action::PowerCut(_)
+            | Action::Pause { .. }
+            | Action::Abandon(_) => {
                 self.processes(&step.action, bind).await?;
             }
             Action::Cut { .. } | Action::Isolate(_) | Action::HealLinks | Action::Degrade { .. } => {
@@ -83,7 +92,7 @@ impl Driver {
             Action::Seal => {
                 let leader = self.resolve(&Who::Leader).await?[0];
                 let answer = self.call(leader, Method::PUT, "/v1/sys/seal", None).await;
-                if !answer.as_ref().is_some_and(|answer| answer.status < 300) {
+                if answer.as_ref().is_none_or(|answer| answer.status >= 300) {
                     return Err(failed(format!("sys/seal was answered by {answer:?}")));
                 }
             }
@@ -192,7 +201,7 @@ impl Driver {
             Action::Rot { who, path } => {
                 for node in self.choose(who, bind).await? {
                     self.damaged(node)?;
-                    let place = damage::rot(&self.hands.nodes()[node], path, &self.draw).await.map_err(failed)?;
+                    let place = damage::rot(&self.hands.nodes()[node], path, &self.draw).map_err(failed)?;
                     self.hands.note(format_args!("rot n{} {place}", node + 1));
                 }
             }
@@ -331,7 +340,8 @@ impl Driver {
         let name = self.hands.nodes()[node].name.clone();
         loop {
             let events = self.hands.trace().kept();
-            let since = events.iter().rposition(|event| event.node == name && event.text.starts_with("start")).unwrap_or(0);
+            let since =
+                events.iter().rposition(|event| event.node == name && event.text.starts_with("start")).unwrap_or(0);
             let said = events[since..].iter().any(|event| event.node == name && event.text.starts_with("refuse"));
             if said || matches!(self.hands.nodes()[node].status(), Status::Exited(_)) {
                 return Ok(());

@@ -41,7 +41,11 @@ impl Atlas {
             return Ok(());
         }
         let names: Vec<String> = self.damaged.iter().map(|node| format!("n{}", node + 1)).collect();
-        Err(format!("damage to {} at once is beyond the fault atlas: at most {most} of {}", names.join(", "), self.nodes))
+        Err(format!(
+            "damage to {} at once is beyond the fault atlas: at most {most} of {}",
+            names.join(", "),
+            self.nodes
+        ))
     }
 
     /// Whether `node` has been damaged since the cluster was whole.

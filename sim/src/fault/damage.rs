@@ -1,11 +1,9 @@
 //! Damage to what is on a disk, done while the node is down: rot, an emptied disk, an older copy put back.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use holdfast::runtime::Disk;
-
-use crate::disk::mem;
+use crate::disk::Image;
 use crate::draw::Draw;
 use crate::world::turmoil::Node;
 
@@ -13,7 +11,7 @@ use crate::world::turmoil::Node;
 pub struct Copy {
     /// Which node's.
     pub node: usize,
-    disk: mem::Image,
+    disk: Image,
     real: tempfile::TempDir,
 }
 
@@ -51,12 +49,11 @@ pub fn wipe(node: &Node) -> io::Result<()> {
 ///
 /// # Errors
 /// `NotFound` if there is no such file with anything in it.
-pub async fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
-    let disk = node.disk.disk();
+pub fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
     let mut files = Vec::new();
-    for path in walk(&disk).await? {
+    for path in node.disk.paths() {
         if path.to_string_lossy().contains(part) {
-            let bytes = disk.read(&path).await?;
+            let bytes = node.disk.bytes(&path).unwrap_or_default();
             // Files are preallocated with zeros; the last tenth of what is written may be younger than the last sync mark.
             let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1) * 9 / 10);
             if written > 0 {
@@ -72,18 +69,6 @@ pub async fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
     let mask = (0..=draw.below(3)).fold(0, |mask, _| mask | 1 << draw.below(8));
     node.disk.rot(path, offset, mask)?;
     Ok(format!("{}:{offset} mask={mask:08b}", path.display()))
-}
-
-async fn walk(disk: &Disk) -> io::Result<Vec<PathBuf>> {
-    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::from("/")]);
-    while let Some(folder) = folders.pop() {
-        for entry in disk.list(&folder).await? {
-            let path = folder.join(&entry.name);
-            if entry.is_dir { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn empty(folder: &Path) -> io::Result<()> {

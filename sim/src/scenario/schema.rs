@@ -361,8 +361,10 @@ mod tests {
                     steps = [{ do = \"wait\", for = \"1s..2s\" }, { do = \"start\", who = \"dead\" }]\n";
         let scenario = parse("x.toml", &format!("{HEAD}{text}")).unwrap();
         assert_eq!(scenario.nodes, 3);
-        assert_eq!((scenario.steps[0].line, scenario.steps[0].bind.as_deref()), (3, Some("dead")));
-        assert!(matches!(&scenario.steps[1].action, Action::Repeat { times, steps } if *times == (2..4) && steps.len() == 2));
+        assert_eq!((scenario.steps[0].line, scenario.steps[0].bind.as_deref()), (4, Some("dead")));
+        assert!(
+            matches!(&scenario.steps[1].action, Action::Repeat { times, steps } if *times == (2..4) && steps.len() == 2)
+        );
     }
 
     #[test]

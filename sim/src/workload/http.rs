@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client over the runtime's network: one kept connection a node, no retry of its own.
+//! A small HTTP/1.1 client over the runtime's network, with TLS: one kept connection a node, no retry of its own.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use holdfast::runtime::Runtime;
+use holdfast::runtime::{Runtime, Stream};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio_rustls::TlsConnector;
 
 use crate::world::host::API_PORT;
 
@@ -39,13 +42,14 @@ pub enum HttpError {
 #[derive(Clone)]
 pub struct Http {
     runtime: Runtime,
+    tls: Option<Arc<ClientConfig>>,
     kept: Arc<Mutex<BTreeMap<IpAddr, SendRequest<Full<Bytes>>>>>,
 }
 
 impl Http {
-    /// A client without connections.
-    pub fn new(runtime: Runtime) -> Http {
-        Http { runtime, kept: Arc::default() }
+    /// A client without connections; it speaks plain text without `tls`.
+    pub fn new(runtime: Runtime, tls: Option<Arc<ClientConfig>>) -> Http {
+        Http { runtime, tls, kept: Arc::default() }
     }
 
     /// One call. The caller sets the deadline; a call that is dropped drops its connection.
@@ -86,6 +90,13 @@ impl Http {
 
     async fn connect(&self, to: IpAddr) -> Result<SendRequest<Full<Bytes>>, HttpError> {
         let stream = self.runtime.net.connect(&format!("{to}:{API_PORT}")).await.map_err(HttpError::Connect)?;
+        let stream: Stream = match &self.tls {
+            None => stream,
+            Some(tls) => {
+                let connector = TlsConnector::from(Arc::clone(tls));
+                Box::new(connector.connect(ServerName::from(to), stream).await.map_err(HttpError::Connect)?)
+            }
+        };
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| HttpError::Connect(io::Error::other(error)))?;

@@ -65,7 +65,7 @@ impl Kv {
 
     async fn client(self, client: usize) {
         let draw = Draw::new(self.hands.settings().seed, &format!("client {client}"));
-        let http = Http::new(self.hands.load_runtime());
+        let http = self.hands.http();
         let mut seen = vec![0; self.shape.keys];
         while !self.stop.load(Ordering::Relaxed) {
             tokio::time::sleep(draw.duration(&(Duration::ZERO..self.shape.pause_max))).await;

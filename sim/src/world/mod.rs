@@ -6,6 +6,7 @@ pub mod host;
 pub mod net;
 pub mod offload;
 pub mod stand_in;
+pub mod tls;
 pub mod turmoil;
 
 pub use turmoil::{Hands, World};

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use holdfast::runtime::net::{Listener, ListenerSource, NetworkSource, Peer, Stream};
 use holdfast::runtime::Trace;
+use holdfast::runtime::net::{Listener, ListenerSource, NetworkSource, Peer, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::gate::Gate;

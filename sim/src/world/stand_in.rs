@@ -42,7 +42,7 @@ struct Log {
 pub async fn run(spec: Spec, runtime: Runtime) -> io::Result<()> {
     let listener = runtime.net.listen(&format!("{}:{API_PORT}", spec.address)).await?;
     let log = Mutex::new(Log::open(&runtime).await?);
-    let forward = Http::new(runtime.clone());
+    let forward = Http::new(runtime.clone(), None);
     let server = Arc::new(Server { spec, runtime, forward, log });
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };

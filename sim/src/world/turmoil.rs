@@ -16,10 +16,12 @@ use super::gate::Gate;
 use super::host;
 use super::net::{Names, SimNetwork};
 use super::offload::SimOffload;
+use super::tls::Tls;
 use crate::disk::{DiskFaults, FaultDisk, MemDisk};
 use crate::draw::{Draw, stream_seed};
 use crate::outcome::Violation;
 use crate::trace::TraceLog;
+use crate::workload::http::Http;
 
 /// What a world is built from.
 #[derive(Clone, Debug)]
@@ -93,6 +95,7 @@ struct Inner {
     nodes: Vec<Arc<Node>>,
     names: Names,
     trace: TraceLog,
+    tls: Option<Arc<Tls>>,
     orders: Mutex<VecDeque<(Order, oneshot::Sender<()>)>>,
     links: Mutex<Links>,
 }
@@ -125,13 +128,18 @@ impl World {
     /// Builds a world whose nodes start at once.
     ///
     /// # Errors
-    /// An I/O error of the nodes' directories on the real file system.
-    pub fn new(settings: Settings, trace: TraceLog) -> std::io::Result<World> {
+    /// A text: the nodes' directories on the real file system, or the certificates.
+    pub fn new(settings: Settings, trace: TraceLog) -> Result<World, String> {
         let mut sim = builder(&settings).build();
         let draw = Draw::new(settings.seed, "world");
         let nodes: std::io::Result<Vec<_>> = (0..settings.nodes).map(|index| node(index, &draw)).collect();
-        let names = Names::default();
-        let inner = Inner { nodes: nodes?, names, trace, orders: Mutex::default(), links: Mutex::default(), settings };
+        let nodes = nodes.map_err(|error| error.to_string())?;
+        for node in &nodes {
+            trace.hide(&node.real_dir.path().display().to_string());
+        }
+        let tls = if settings.stand_in { None } else { Some(Arc::new(certificates(&settings, &trace)?)) };
+        let (names, orders, links) = Default::default();
+        let inner = Inner { nodes, names, trace, tls, orders, links, settings };
         let hands = Hands(Arc::new(inner));
         for node in hands.nodes() {
             hands.0.names.assign(&node.name, address_of(1, node.index));
@@ -195,16 +203,15 @@ impl World {
         for node in self.hands.nodes().to_vec() {
             if matches!(node.status(), Status::Exited(_)) && self.sim.is_host_running(node.name.as_str()) {
                 self.sim.crash(node.name.as_str());
-                node.disk.crash();
             }
         }
     }
 
-    /// Kills the process: its tasks end where they stand, its sockets close, what it wrote stays.
+    /// Kills the process: its tasks end where they stand, its sockets close, what it wrote stays. What it had not synced
+    /// is still not synced: a later power cut takes it, even from under the next process.
     fn crash(&mut self, index: usize) {
         let node = Arc::clone(&self.hands.nodes()[index]);
         self.sim.crash(node.name.as_str());
-        node.disk.crash();
         node.gate.open();
         node.set_status(Status::Down);
     }
@@ -285,10 +292,11 @@ impl Hands {
         self.0.names.address(&self.0.nodes[node].name)
     }
 
-    /// The runtime of the load host.
-    pub fn load_runtime(&self) -> Runtime {
+    /// A client on the load host.
+    pub fn http(&self) -> Http {
         let seed = self.0.settings.seed;
-        self.runtime(LOAD, 0, SimDisk::None, Gate::default(), Skew::default(), Duration::ZERO, seed)
+        let runtime = self.runtime(LOAD, 0, SimDisk::None, Gate::default(), Skew::default(), Duration::ZERO, seed);
+        Http::new(runtime, self.0.tls.as_ref().map(|tls| Arc::clone(&tls.client)))
     }
 
     /// Records an event of the world's own.
@@ -422,12 +430,16 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
     let runtime = hands.runtime(&node.name, start, SimDisk::Of(&node), gate, skew, node.booted, seed);
     let trace = runtime.trace.clone();
     trace.event("node", format_args!("start {start}"));
+    let sizes = Draw::new(seed, "sizes");
     let spec = host::Spec {
         label: node.name.clone(),
         address: hands.address(node.index),
         others: (0..hands.nodes().len()).filter(|i| *i != node.index).map(|i| hands.address(i)).collect(),
-        real_dir: node.real_dir.path().to_path_buf(),
-        stand_in: hands.0.settings.stand_in,
+        disk: node.disk.disk(),
+        tls: hands.0.tls.clone(),
+        rocks: (seed % ROCKS_SHARE == 0).then(|| node.real_dir.path().to_path_buf()),
+        segment_bytes: 1 << (15 + sizes.below(5)),
+        checkpoint_log_bytes: 1 << (16 + sizes.below(4)),
     };
     let raft_seed = Draw::new(seed, &format!("raft {} {start}", node.name)).bits();
     let said = match raft_rt::scope(raft_seed, host::run(spec, runtime)).await {
@@ -438,6 +450,14 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
     node.set_status(Status::Exited(said));
     // The step loop ends what is left of the process; an answer of this future would freeze it instead.
     std::future::pending().await
+}
+
+/// Certificates for all addresses that the nodes may get.
+fn certificates(settings: &Settings, trace: &TraceLog) -> Result<Tls, String> {
+    let generations = (1..=ADDRESS_GENERATIONS).flat_map(|generation| (0..settings.nodes).map(move |node| (generation, node)));
+    let addresses: Vec<IpAddr> = generations.map(|(generation, node)| address_of(generation, node)).collect();
+    let clock = Clock::new(SimClock::new(trace.clone(), Skew::default(), Duration::ZERO));
+    Tls::new(settings.seed, &addresses, clock)
 }
 
 fn builder(settings: &Settings) -> turmoil::Builder {
@@ -475,7 +495,7 @@ fn node(index: usize, draw: &Draw) -> std::io::Result<Arc<Node>> {
 /// A directory in memory where there is one: RocksDB's files are no part of the simulated disk.
 fn real_dir() -> std::io::Result<tempfile::TempDir> {
     let shm = std::path::Path::new("/dev/shm");
-    let builder = || tempfile::Builder::new().prefix("holdfast-sim-").to_owned();
+    let builder = || tempfile::Builder::new().prefix(crate::trace::REAL_DIR_PREFIX).to_owned();
     builder().tempdir_in(shm).or_else(|_| builder().tempdir())
 }
 
@@ -487,6 +507,10 @@ fn pairs(from: &[usize], to: &[usize]) -> Vec<(usize, usize)> {
     from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b).collect()
 }
 
+/// How often nodes may change their addresses.
+const ADDRESS_GENERATIONS: u8 = 12;
+/// One of so many seeds keeps state in RocksDB, the others in memory.
+const ROCKS_SHARE: u64 = 8;
 /// The turmoil host that clients and driver run on.
 const LOAD: &str = "load";
 /// How long a step is.

@@ -9,7 +9,8 @@ use crate::outcome::Violation;
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut leaders: BTreeMap<u64, (&str, u64)> = BTreeMap::new();
     let mut violations = Vec::new();
-    for event in super::events(&evidence.events).filter(|event| event.name == "role" && event.text("role") == "leader") {
+    for event in super::events(&evidence.events).filter(|event| event.name == "role" && event.text("role") == "leader")
+    {
         let Some(term) = event.number("term") else { continue };
         let first = *leaders.entry(term).or_insert(event.who());
         if first != event.who() {
@@ -26,7 +27,9 @@ mod tests {
 
     #[test]
     fn two_leaders_of_one_term_fail() {
-        let leader = |node, incarnation, term| (node, "raft", format!("role incarnation={incarnation} term={term} role=leader last=1"));
+        let leader = |node, incarnation, term| {
+            (node, "raft", format!("role incarnation={incarnation} term={term} role=leader last=1"))
+        };
         let found = |a: (&'static str, &'static str, String), b: (&'static str, &'static str, String)| {
             check(&events(&[(a.0, a.1, &a.2), (b.0, b.1, &b.2)])).len()
         };

@@ -53,8 +53,14 @@ mod tests {
     #[test]
     fn a_term_that_falls_fails_even_over_a_restart() {
         assert_eq!(found(&["role incarnation=1 term=4 role=follower", "role incarnation=1 term=5 role=leader"]), 0);
-        assert_eq!(found(&["vote incarnation=1 term=4", "start incarnation=1", "role incarnation=1 term=3 role=follower"]), 1);
-        assert_eq!(found(&["vote incarnation=1 term=4", "start incarnation=2", "role incarnation=2 term=1 role=learner"]), 0);
+        assert_eq!(
+            found(&["vote incarnation=1 term=4", "start incarnation=1", "role incarnation=1 term=3 role=follower"]),
+            1
+        );
+        assert_eq!(
+            found(&["vote incarnation=1 term=4", "start incarnation=2", "role incarnation=2 term=1 role=learner"]),
+            0
+        );
     }
 
     #[test]
