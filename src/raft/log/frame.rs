@@ -264,7 +264,9 @@ pub(super) fn entry_len(entry: &Entry) -> usize {
     let payload = match &entry.payload {
         EntryPayload::Blank => 0,
         EntryPayload::Normal(command) => command.size(),
-        EntryPayload::Membership(membership) => membership.nodes().map(|(_, node)| 64 + node.label.len() + node.address.len()).sum(),
+        EntryPayload::Membership(membership) => {
+            membership.nodes().map(|(_, node)| 64 + node.label.len() + node.address.len()).sum()
+        }
     };
     FRAME_HEADER + ENTRY_HEADER + payload
 }

@@ -39,9 +39,8 @@ impl Latency {
 
     /// The figures so far. Taken while others record, they may be one duration apart.
     pub fn figures(&self) -> Figures {
-        let bucket = |(power, count): (usize, &AtomicU64)| {
-            (Duration::from_micros(1 << power), count.load(Ordering::Relaxed))
-        };
+        let bucket =
+            |(power, count): (usize, &AtomicU64)| (Duration::from_micros(1 << power), count.load(Ordering::Relaxed));
         let buckets: Vec<_> = self.buckets.iter().enumerate().map(bucket).collect();
         Figures {
             count: buckets.iter().map(|(_, count)| count).sum(),

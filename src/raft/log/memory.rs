@@ -279,10 +279,6 @@ impl Memory {
         }
     }
 
-    pub(super) fn has_work(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
     /// The segment that holds a position, and where the position is in its file.
     pub(super) fn locate(&self, position: u64) -> Option<(&Segment, u64)> {
         let (base, segment) = self.segments.range(..=position).next_back()?;

@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 
 pub use self::latency::{Figures, Latency};
-use self::memory::{Item, Memory, next_index};
+use self::memory::{Item, Memory};
 use self::recover::Recovered;
 use self::writer::{Tail, Writer};
 use crate::runtime::{Clock, Disk, Runtime, Trace};
@@ -177,6 +177,8 @@ impl Log {
             let shared = Arc::clone(&shared);
             async move {
                 writer.run().await;
+                // Whoever still comes is told; nobody is told of a fault, because there is none.
+                shared.memory().fail("the log is closed", Vec::new());
                 shared.ended.send_replace(true);
             }
         });
@@ -196,7 +198,7 @@ impl Log {
 
     /// Why the log acknowledges nothing more, if so. Only a new process recovers from it.
     pub fn fault(&self) -> Option<String> {
-        self.shared.memory().fault.clone()
+        self.shared.faulted.borrow().clone()
     }
 
     /// Becomes `Some` with the first fault.

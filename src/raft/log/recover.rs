@@ -29,10 +29,10 @@ pub(super) struct Recovered {
 
 /// Reads the log in `dir`; `None` if there is none. The end of the log is repaired and synced.
 pub(super) async fn recover(disk: &Disk, dir: &Path) -> Result<Option<Recovered>, OpenError> {
-    let mut sequences = segments(disk, dir).await?;
+    let (mut sequences, old) = segments(disk, dir).await?;
     let mut replay = Replay::default();
     let mut tail: Option<(Walked, Bytes)> = None;
-    let mut surplus = Vec::new();
+    let mut surplus: Vec<PathBuf> = old.into_iter().map(|sequence| segment::path(dir, sequence)).collect();
     while let Some(sequence) = sequences.pop_front() {
         let path = segment::path(dir, sequence);
         let bytes = disk.read(&path).await.map_err(|error| OpenError::io(&path, error))?;
@@ -56,27 +56,24 @@ pub(super) async fn recover(disk: &Disk, dir: &Path) -> Result<Option<Recovered>
             Verdict::Damaged(damage) => return Err(damage),
         }
     }
+    replay.check_complete(dir)?;
     for path in &surplus {
         disk.remove(path).await.map_err(|error| OpenError::io(path, error))?;
     }
     disk.sync_dir(dir).await.map_err(|error| OpenError::io(dir, error))?;
     let Some((walked, bytes)) = tail else { return Ok(None) };
-    replay.check_complete(dir)?;
     replay.finish(disk, walked, bytes).await.map(Some)
 }
 
-/// The sequences of the segments in `dir`, in order. Old ones before a gap are left over from a purge.
-async fn segments(disk: &Disk, dir: &Path) -> Result<VecDeque<u64>, OpenError> {
+/// The sequences of the segments in `dir`, in order, and of those before a gap: left over from a purge, if nothing is
+/// missing.
+async fn segments(disk: &Disk, dir: &Path) -> Result<(VecDeque<u64>, Vec<u64>), OpenError> {
     let entries = disk.list(dir).await.map_err(|error| OpenError::io(dir, error))?;
     let mut sequences: Vec<u64> = entries.iter().filter_map(|entry| segment::sequence(&entry.name)).collect();
     sequences.sort_unstable();
     let gap = sequences.windows(2).rposition(|pair| pair[0] + 1 != pair[1]);
     let kept = sequences.split_off(gap.map_or(0, |gap| gap + 1));
-    for sequence in sequences {
-        let path = segment::path(dir, sequence);
-        disk.remove(&path).await.map_err(|error| OpenError::io(&path, error))?;
-    }
-    Ok(kept.into())
+    Ok((kept.into(), sequences))
 }
 
 /// The log as far as it was read.
@@ -152,8 +149,11 @@ impl Replay {
             };
             for (offset, len, frame) in frames {
                 let at = walked.end + offset;
-                self.apply(frame, at, len, &mut walked)
-                    .map_err(|what| OpenError::Corrupt { path: path.to_path_buf(), offset: at, what })?;
+                self.apply(frame, at, len, &mut walked).map_err(|what| OpenError::Corrupt {
+                    path: path.to_path_buf(),
+                    offset: at,
+                    what,
+                })?;
             }
             walked.end += header.group_len();
             self.position += header.group_len();
@@ -335,7 +335,8 @@ fn read_frames(header: &Header, group: &Bytes) -> Result<Vec<(u64, u32, Frame)>,
     let mut frames = Vec::new();
     let mut at = GROUP_HEADER;
     while at < end {
-        let (frame, len) = Frame::decode(&group.slice(at..end)).map_err(|bad| (at as u64, format!("a bad frame: {bad}")))?;
+        let (frame, len) =
+            Frame::decode(&group.slice(at..end)).map_err(|bad| (at as u64, format!("a bad frame: {bad}")))?;
         frames.push((at as u64, len as u32, frame));
         at += len;
     }
