@@ -18,10 +18,13 @@
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod client;
 pub mod core;
 pub mod duration;
 pub mod engines;
 pub mod raft;
 pub mod runtime;
 pub mod secret;
+pub mod server;
 pub mod storage;
