@@ -1,1 +1,11 @@
+<<<<<<< HEAD
 fn main() {}
+=======
+//! The one binary: server, command line client and, under another name, `vault` or `bao`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    holdfast::cli::run(std::env::args_os())
+}
+>>>>>>> cli

@@ -1,0 +1,111 @@
+//! Help as the peers lay it out: usage, what it does, options with one dash under their headings.
+
+use clap::{ArgAction, CommandFactory};
+
+use super::args::Cli;
+use super::env::Brand;
+use super::output::wrap;
+
+/// The help of the command at `path`.
+pub fn text(path: &[String], brand: &Brand) -> String {
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
+    for name in path {
+        match command.find_subcommand(name) {
+            Some(sub) => command = sub,
+            None => break,
+        }
+    }
+    let full = std::iter::once(brand.program.as_str()).chain(path.iter().map(String::as_str)).collect::<Vec<_>>();
+    let full = full.join(" ");
+    if command.has_subcommands() { group(command, &full, path.is_empty()) } else { leaf(command, &full) }
+}
+
+/// The help after a command line that names no command, with the nearest name to what it says.
+pub fn incomplete(path: &[String], unknown: Option<&str>, brand: &Brand) -> String {
+    let help = text(path, brand);
+    let Some(unknown) = unknown else {
+        return help;
+    };
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
+    for name in path {
+        command = command.find_subcommand(name).unwrap_or(command);
+    }
+    let near = command
+        .get_subcommands()
+        .map(|sub| (strsim::damerau_levenshtein(unknown, sub.get_name()), sub.get_name()))
+        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
+        .min();
+    match near {
+        Some((_, name)) => format!("Unknown command {unknown:?}. Did you mean {name:?}?\n\n{help}"),
+        None => format!("Unknown command {unknown:?}.\n\n{help}"),
+    }
+}
+
+fn group(command: &clap::Command, full: &str, root: bool) -> String {
+    let usage = if root { "<command> [args]" } else { "<subcommand> [options] [args]" };
+    let mut text = format!("Usage: {full} {usage}\n\n{}\n", about(command));
+    let subs: Vec<_> = command.get_subcommands().filter(|sub| !sub.is_hide_set()).collect();
+    let width = subs.iter().map(|sub| sub.get_name().len()).max().unwrap_or(0) + 4;
+    let line = |sub: &&clap::Command| {
+        let short = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("    {:width$}{}", sub.get_name(), short.trim_end_matches('.'))
+    };
+    if !root {
+        let lines: Vec<String> = subs.iter().map(line).collect();
+        text.push_str(&format!("\nSubcommands:\n{}", lines.join("\n")));
+        return text;
+    }
+    let (common, other): (Vec<_>, Vec<_>) = subs.iter().partition(|sub| COMMON.contains(&sub.get_name()));
+    for (title, subs) in [("Common commands", common), ("Other commands", other)] {
+        let lines: Vec<String> = subs.into_iter().map(line).collect();
+        text.push_str(&format!("\n{title}:\n{}\n", lines.join("\n")));
+    }
+    text.trim_end().to_string()
+}
+
+fn leaf(command: &clap::Command, full: &str) -> String {
+    let positional = command.get_positionals().next();
+    let positional = positional.and_then(|arg| arg.get_value_names()?.first().map(ToString::to_string));
+    let usage = positional.map_or_else(String::new, |names| format!(" {names}"));
+    let mut text = format!("Usage: {full} [options]{usage}\n\n{}\n", about(command));
+    let mut headings: Vec<&str> = Vec::new();
+    let flags: Vec<_> = command.get_opts().filter(|arg| !arg.is_hide_set()).collect();
+    for flag in &flags {
+        let heading = flag.get_help_heading().unwrap_or(COMMAND);
+        if !headings.contains(&heading) {
+            headings.push(heading);
+        }
+    }
+    headings.sort_by_key(|heading| *heading == COMMAND);
+    for heading in headings {
+        text.push_str(&format!("\n{heading}:\n"));
+        let mut of_heading: Vec<_> =
+            flags.iter().filter(|flag| flag.get_help_heading().unwrap_or(COMMAND) == heading).collect();
+        of_heading.sort_by_key(|flag| flag.get_long());
+        for flag in of_heading {
+            let name = flag.get_long().unwrap_or_default();
+            let value = flag.get_value_names().and_then(|names| names.first());
+            let switch = matches!(flag.get_action(), ArgAction::SetTrue);
+            let value = value.filter(|_| !switch).map_or_else(String::new, |name| format!("=<{name}>"));
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            let aliases: Vec<String> =
+                flag.get_all_aliases().unwrap_or_default().iter().map(|a| format!("-{a}")).collect();
+            let also = if aliases.is_empty() { String::new() } else { format!(" Short: {}.", aliases.join(", ")) };
+            let help = format!("{}.{also}", help.trim_end_matches('.'));
+            text.push_str(&format!("\n  -{name}{value}\n{}\n", wrap(&help, 6)));
+        }
+    }
+    text.trim_end().to_string()
+}
+
+fn about(command: &clap::Command) -> String {
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    wrap(&format!("{}.", about.trim_end_matches('.')), 2)
+}
+
+const COMMAND: &str = "Command Options";
+const COMMON: [&str; 8] = ["read", "write", "delete", "list", "login", "server", "status", "unwrap"];
