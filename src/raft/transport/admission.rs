@@ -219,7 +219,8 @@ pub(super) fn check_welcome(
     book: &AddressBook,
 ) -> Result<(), String> {
     check_member(welcome, proven, cluster)?;
-    book.observe(welcome.incarnation, welcome.start).map_err(|Outdated| "the peer's directory is a copy".to_string())?;
+    book.observe(welcome.incarnation, welcome.start)
+        .map_err(|Outdated| "the peer's directory is a copy".to_string())?;
     learn(welcome, book, cluster);
     Ok(())
 }

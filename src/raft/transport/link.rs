@@ -24,6 +24,8 @@ struct State {
     not_before: Instant,
     last_error: String,
     closed: bool,
+    /// The order of the address record that the failures are of.
+    record: (u64, u64),
 }
 
 enum Next {
@@ -42,6 +44,7 @@ impl Link {
             not_before: Instant::now(),
             last_error: String::new(),
             closed: false,
+            record: (0, 0),
         };
         Link { peer, state: Mutex::new(state) }
     }
@@ -75,12 +78,17 @@ impl Link {
         true
     }
 
-    fn next(&self) -> Next {
+    /// What to do for a connection. `record` is the order of the newest address record: a newer one is worth a dial at
+    /// once, whatever failed before.
+    fn next(&self, record: (u64, u64)) -> Next {
         let mut state = self.state();
         if let Some(mux) = state.mux.clone().filter(Mux::is_usable) {
             return Next::Use(mux);
         }
         state.mux = None;
+        if record > state.record {
+            (state.record, state.failures, state.not_before) = (record, 0, Instant::now());
+        }
         if state.closed || (!state.dialling && Instant::now() < state.not_before) {
             return Next::Fail(state.last_error.clone());
         }
@@ -135,7 +143,7 @@ impl Transport {
             return Err(not_sent("this node is stopping".into()));
         }
         let link = self.link(peer);
-        let receiver = match link.next() {
+        let receiver = match link.next(self.0.book.order(peer)) {
             Next::Use(mux) => return Ok(mux),
             Next::Fail(reason) => return Err(not_sent(reason)),
             Next::Wait(receiver, first) => {
@@ -171,7 +179,7 @@ impl Transport {
             }
             for peer in members {
                 let link = self.link(peer);
-                if let Next::Wait(_, true) = link.next() {
+                if let Next::Wait(_, true) = link.next(self.0.book.order(peer)) {
                     self.dial_in_background(link);
                 }
             }

@@ -298,10 +298,7 @@ impl Transport {
     pub fn card(&self) -> Option<PeerCard> {
         let grant = self.0.identity.cluster()?.grant;
         let (sequence, address) = self.facts().advertised();
-        Some(PeerCard {
-            grant,
-            record: super::address_book::AddressRecord::sign(&self.0.identity, sequence, &address),
-        })
+        Some(PeerCard { grant, record: super::address_book::AddressRecord::sign(&self.0.identity, sequence, &address) })
     }
 
     /// Changes the address that peers are told, in hellos from now on.
@@ -380,5 +377,7 @@ impl std::fmt::Debug for Transport {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -128,7 +128,8 @@ impl<D: SnapshotSource> RaftNetworkV2<TypeConfig> for Network<D> {
                 input: Some(input),
                 pending: VecDeque::new(),
             };
-            let answers = futures_util::stream::unfold(Some(pipeline), |pipeline| async move { pipeline?.next().await });
+            let answers =
+                futures_util::stream::unfold(Some(pipeline), |pipeline| async move { pipeline?.next().await });
             Ok(Box::pin(answers) as AppendStream<'s>)
         })
     }
