@@ -4,6 +4,7 @@ pub mod address_book;
 pub mod command;
 pub mod grant;
 pub mod identity;
+pub mod join;
 pub mod log;
 pub mod node_file;
 pub mod state;
