@@ -59,9 +59,9 @@ impl Kind {
         }
     }
 
-    /// Whether requests of this kind are handled in the order in which they were sent.
+    /// Whether requests of this kind are begun in the order in which they were sent, and answered in it, lane by lane.
     pub(super) fn is_ordered(self) -> bool {
-        matches!(self, Kind::Append | Kind::Fitness)
+        matches!(self, Kind::Append | Kind::Fitness | Kind::SnapshotChunk)
     }
 
     /// Whether carrying it out twice does no harm, so that a suspect connection may give it up at once.

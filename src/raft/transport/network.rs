@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -159,7 +158,7 @@ impl<D: SnapshotSource> RaftNetworkV2<TypeConfig> for Network<D> {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let Snapshot { meta, snapshot } = snapshot;
         let deadline = option.soft_ttl().max(INSTALL_DEADLINE);
-        let sending = snapshot::send(&self.transport, self.target, vote, meta, Arc::new(snapshot), deadline);
+        let sending = snapshot::send(&self.transport, self.target, vote, meta, &snapshot, deadline);
         let sent = tokio::select! {
             biased;
             closed = cancel => return Err(closed.into()),

@@ -119,7 +119,7 @@ fn serve_snapshots<SM>(
         async move {
             let chunk: Chunk = request(&body)?;
             receiving.check(chunk.transfer)?;
-            receiving.sink.write_chunk(chunk.chunk, chunk.bytes).await.map_err(text)?;
+            receiving.sink.write_chunk(chunk.file, chunk.offset, chunk.bytes).await.map_err(text)?;
             Ok(Bytes::new())
         }
     });

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 
 use super::frame::{CANCEL, DECLINED, FAILED, Frame, MORE, ONE_WAY};
-use super::kind::Kind;
+use super::kind::{Kind, LANES};
 use super::mux::Mux;
 use super::{PeerInfo, Purpose, TransportConfig};
 
@@ -48,8 +48,8 @@ pub(super) struct Server {
     held: Arc<AtomicUsize>,
     running: Arc<AtomicUsize>,
     parts: Mutex<Parts>,
-    ordered: mpsc::UnboundedSender<Ordered>,
-    queue: Mutex<Option<mpsc::UnboundedReceiver<Ordered>>>,
+    ordered: [mpsc::UnboundedSender<Ordered>; LANES],
+    queues: Mutex<Option<[mpsc::UnboundedReceiver<Ordered>; LANES]>>,
 }
 
 type Ordered = (Kind, u64, u8, Held, BoxFuture<'static, Result<Bytes, String>>);
@@ -63,10 +63,14 @@ struct Parts {
 
 impl Server {
     pub(super) fn new(mux: Mux, dispatch: Dispatch, config: Arc<TransportConfig>) -> Server {
-        let (ordered, queue) = mpsc::unbounded_channel();
-        let (held, running) = (Arc::default(), Arc::default());
-        let (parts, queue) = (Mutex::default(), Mutex::new(Some(queue)));
-        Server { mux, dispatch, config, held, running, parts, ordered, queue }
+        let mut queues = Vec::with_capacity(LANES);
+        let ordered = std::array::from_fn(|_| {
+            let (sender, queue) = mpsc::unbounded_channel();
+            queues.push(queue);
+            sender
+        });
+        let (held, running, parts) = (Arc::default(), Arc::default(), Mutex::default());
+        Server { mux, dispatch, config, held, running, parts, ordered, queues: Mutex::new(queues.try_into().ok()) }
     }
 
     /// Takes in a frame of a request.
@@ -83,16 +87,27 @@ impl Server {
         Ok(())
     }
 
-    /// Handles ordered requests one behind the other; runs as long as the connection.
+    /// Handles ordered requests, each lane's one behind the other; runs as long as the connection.
     pub(super) async fn run_ordered(&self) -> &'static str {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut queue) = queue else { return "served twice" };
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some([first, second, third, fourth]) = queues else { return "served twice" };
+        tokio::select! {
+            biased;
+            () = self.run_lane(first) => {}
+            () = self.run_lane(second) => {}
+            () = self.run_lane(third) => {}
+            () = self.run_lane(fourth) => {}
+        }
+        "closed"
+    }
+
+    async fn run_lane(&self, mut queue: mpsc::UnboundedReceiver<Ordered>) {
         let mut running = FuturesOrdered::new();
         loop {
             tokio::select! {
                 biased;
                 next = queue.recv() => {
-                    let Some((kind, id, flags, held, future)) = next else { return "closed" };
+                    let Some((kind, id, flags, held, future)) = next else { return };
                     running.push_back(async move { (kind, id, flags, held, future.await) });
                 }
                 Some((kind, id, flags, held, result)) = running.next(), if !running.is_empty() => {
@@ -164,7 +179,7 @@ impl Server {
             result
         });
         if kind.is_ordered() {
-            let _ = self.ordered.send((kind, id, flags, held, future));
+            let _ = self.ordered[kind.lane()].send((kind, id, flags, held, future));
             return;
         }
         let mux = self.mux.clone();
