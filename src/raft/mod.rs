@@ -9,4 +9,7 @@ pub mod log;
 pub mod node_file;
 pub mod state;
 pub mod transport;
+pub mod snapshot;
+pub mod state;
+pub mod state_machine;
 pub mod types;
