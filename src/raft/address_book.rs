@@ -144,6 +144,13 @@ impl AddressBook {
         self.entries().of.get(&incarnation).and_then(|entry| entry.card.clone())
     }
 
+    /// The (counter, sequence) of the newest record of `incarnation`; zeros if there is none.
+    pub fn order(&self, incarnation: Incarnation) -> (u64, u64) {
+        let entries = self.entries();
+        let card = entries.of.get(&incarnation).and_then(|entry| entry.card.as_ref());
+        card.map_or((0, 0), |card| card.record.order())
+    }
+
     /// The cards to pass on, at most [`MAX_CARDS`].
     pub fn cards(&self) -> Vec<PeerCard> {
         self.entries().of.values().filter_map(|entry| entry.card.clone()).take(MAX_CARDS).collect()

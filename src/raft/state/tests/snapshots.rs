@@ -216,3 +216,24 @@ async fn readers_of_a_replaced_generation_finish() {
         assert_eq!(names.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["3", "CURRENT"]);
     }
 }
+
+/// A flush in the background is part of a checkpoint that follows at once, even if nothing was written since.
+#[tokio::test]
+async fn a_checkpoint_waits_for_a_flush_in_the_background() {
+    let mut node = Node::new(EngineKind::Rocks).await;
+    node.options = Options { background_flush: true, flush_bytes: 512 * 1024, ..node.options.clone() };
+    node.crash().await;
+    for round in 0..6u8 {
+        let writes = (0..8).map(|name| put(&[0x80, round, name], &[round; 100_000])).collect();
+        let command = Command::encode(&Body::Batch(Batch { writes, ..Batch::default() }));
+        let entry = Entry { log_id: log_id(node.log.len() as u64), payload: EntryPayload::Normal(command) };
+        node.log.push(entry.clone());
+        let stream = futures_util::stream::iter([Ok((entry, None))]);
+        RaftStateMachine::apply(node.machine(), stream).await.unwrap();
+        let meta = node.snapshot().await.manifest().meta.clone();
+        assert_eq!((meta.index(), meta.hashes), (node.state().applied(), node.state().fingerprint().hashes));
+    }
+    let before = node.state().fingerprint();
+    node.crash().await;
+    assert_eq!(node.state().fingerprint(), before);
+}
