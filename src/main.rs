@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The one binary: server, command line client and, under another name, `vault` or `bao`.
 
 use std::process::ExitCode;
@@ -8,4 +5,3 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     holdfast::cli::run(std::env::args_os())
 }
->>>>>>> cli

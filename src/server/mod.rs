@@ -59,7 +59,7 @@ impl Node {
             config.listeners.iter().map(build::listener).collect(),
             handler,
             metrics,
-            http::router::strict,
+            canonical,
         )
         .await?;
         let tasks = vec![
