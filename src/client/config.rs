@@ -47,6 +47,8 @@ pub struct TlsFiles {
     pub client_cert: Option<PathBuf>,
     /// PEM file of the client's private key.
     pub client_key: Option<PathBuf>,
+    /// The client's certificate chain and private key, PEM; before the files.
+    pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
     /// Name to ask for and to verify instead of the address's host.
     pub server_name: Option<String>,
     /// Verify nothing.
@@ -97,6 +99,7 @@ impl ClientConfig {
             ca_path: get("CAPATH").map(PathBuf::from),
             client_cert: get("CLIENT_CERT").map(PathBuf::from),
             client_key: get("CLIENT_KEY").map(PathBuf::from),
+            client_pem: None,
             server_name: get("TLS_SERVER_NAME"),
             skip_verify: boolean(&get, "SKIP_VERIFY")?,
         };

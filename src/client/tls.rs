@@ -26,6 +26,11 @@ pub async fn config(runtime: &Runtime, files: &TlsFiles) -> Result<Arc<rustls::C
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
+    if let Some((chain, key)) = &files.client_pem {
+        let (chain, key) = identity_of(chain, key).map_err(|what| format!("the client's {what} is not PEM"))?;
+        let config = builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?;
+        return Ok(Arc::new(config));
+    }
     let config = match (&files.client_cert, &files.client_key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
@@ -81,11 +86,18 @@ async fn identity(
     cert: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let bytes = read(runtime, cert).await?;
-    let chain = certificates(&bytes).ok_or_else(|| format!("no certificate in {}", cert.display()))?;
-    let bytes = read(runtime, key).await?;
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| format!("no private key in {}", key.display()))?;
-    Ok((chain, key))
+    let (chain_pem, key_pem) = (read(runtime, cert).await?, read(runtime, key).await?);
+    identity_of(&chain_pem, &key_pem)
+        .map_err(|what| format!("no {what} in {}", if what == "certificate" { cert } else { key }.display()))
+}
+
+/// A certificate chain and its key; the error names what is missing.
+fn identity_of(
+    chain: &[u8],
+    key: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), &'static str> {
+    let chain = certificates(chain).ok_or("certificate")?;
+    Ok((chain, PrivateKeyDer::from_pem_slice(key).map_err(|_| "private key")?))
 }
 
 async fn read(runtime: &Runtime, path: &Path) -> Result<bytes::Bytes, String> {

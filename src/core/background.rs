@@ -38,6 +38,7 @@ impl Core {
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
+        busy |= self.promote_learners(&unsealed).await?;
         self.rotate_if_worn(&unsealed, term).await?;
         Ok(busy)
     }

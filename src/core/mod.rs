@@ -17,6 +17,7 @@ mod token_auth;
 pub mod views;
 mod wrap;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -77,6 +78,8 @@ pub struct Inner {
     opening: tokio::sync::Mutex<()>,
     /// Since when this node is active.
     active_since: Mutex<Option<crate::runtime::UnixTime>>,
+    /// Removed incarnations and the log index of each removal.
+    removed: Mutex<BTreeMap<crate::raft::types::Incarnation, u64>>,
     /// Where the leader's clients are to be sent.
     leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
     /// The seal record or the keyring was written: look before the next use.
@@ -121,6 +124,7 @@ impl Core {
             held_seal_key: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
             active_since: Mutex::new(None),
+            removed: Mutex::new(BTreeMap::new()),
             leader_api: Mutex::new(None),
             keys_dirty: AtomicBool::new(true),
             active_term: AtomicU64::new(0),
@@ -132,8 +136,10 @@ impl Core {
             joining: Mutex::new(join::Joining::default()),
         }));
         let weak = Arc::downgrade(&core.0);
-        core.raft.state().on_change(Arc::new(move |key| {
-            if let Some(inner) = weak.upgrade() {
+        core.raft.state().on_change(Arc::new(move |key: Option<&[u8]>| {
+            if let Some(inner) = weak.upgrade()
+                && !crate::runtime::point::mutant("view-not-marked")
+            {
                 inner.mark_dirty(key);
             }
         }));
@@ -154,6 +160,13 @@ impl Inner {
         }
         if is(schema::Kind::Mount) {
             self.router.mark_dirty(key);
+        }
+        if kind == Some(schema::Kind::Removed as u8) {
+            let id = key.and_then(|key| key.get(1..9)).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
+            if let Some(id) = id {
+                self.removed.lock().unwrap_or_else(PoisonError::into_inner).insert(id, self.raft.state().applied() + 1);
+                self.raft.evict(id);
+            }
         }
         if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) {
             self.keys_dirty.store(true, std::sync::atomic::Ordering::SeqCst);

@@ -9,6 +9,7 @@ use crate::http::HealthFacts;
 use crate::raft::transport::Kind;
 use crate::raft::types::Incarnation;
 use crate::runtime::UnixTime;
+use crate::telemetry::Figure;
 
 /// Longest time that the steps of becoming active may take before they are begun anew.
 const ACTIVATION_DEADLINE: Duration = Duration::from_secs(10);
@@ -154,11 +155,19 @@ impl Core {
     /// Brings the gauges up to date, for who reads them next.
     pub(crate) fn gauge(&self) {
         let (term, last, applied) = self.raft.progress();
-        self.metrics.set_unsealed(self.secrets_now().is_some());
-        self.metrics.set_active(self.is_active());
-        self.metrics.set_raft(term, last, applied, self.raft.members().len() as u64);
+        let metrics = &self.metrics;
+        metrics.set_flag(Figure::Unsealed, self.secrets_now().is_some());
+        metrics.set_flag(Figure::Active, self.is_active());
+        metrics.set_flag(Figure::Initialized, self.is_initialized_now());
+        metrics.set_flag(Figure::RaftIsLeader, self.raft.leading().is_some());
+        metrics.set_flag(Figure::RaftFaulted, self.raft.fault().is_some());
+        metrics.set(Figure::RaftTerm, term as f64);
+        metrics.set(Figure::RaftLastIndex, last as f64);
+        metrics.set(Figure::RaftAppliedIndex, applied as f64);
+        metrics.set(Figure::RaftPeers, self.raft.members().len() as f64);
+        metrics.set(Figure::RaftLogBytes, self.raft.log_bytes() as f64);
         if let Some(age) = self.raft.last_contact() {
-            self.metrics.set_last_contact(age);
+            metrics.last_contact(age);
         }
     }
 }

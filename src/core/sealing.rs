@@ -39,6 +39,9 @@ const UNSEAL_WAIT: Duration = Duration::from_millis(800);
 /// How long a sole voter has to win its first election.
 const INIT_WAIT: Duration = Duration::from_secs(10);
 
+/// Beside the data: the id of a seal that could not be committed yet.
+const PENDING_SEAL: &str = "pending-seal";
+
 /// How long `sys/seal` waits for the other nodes to confirm.
 const SEAL_WAIT: Duration = Duration::from_secs(1);
 
@@ -257,6 +260,9 @@ impl Core {
         if self.plain::<plain::Init>(Kind::Init).await?.is_none() && !self.join_with_shares().await? {
             return Ok(false);
         }
+        if self.pending_seal().await.is_some() {
+            return Ok(false);
+        }
         // No node opens a seal before it has applied all that was committed before: else it would miss a seal record.
         if self.raft.read_index().await.is_err() {
             return Ok(false);
@@ -379,6 +385,34 @@ impl Core {
         }
     }
 
+    /// Keeps a seal that could not be committed beside the data, so that it holds over restarts until it is.
+    async fn remember_pending_seal(&self, id: &[u8; 16]) -> Result<()> {
+        let path = self.raft.data_dir().join(PENDING_SEAL);
+        let written = self.raft.disk().replace(&path, bytes::Bytes::copy_from_slice(id)).await;
+        written.map_err(|error| Error::Internal(format!("{}: {error}", path.display())))
+    }
+
+    /// The id of a seal that waits for a quorum.
+    async fn pending_seal(&self) -> Option<[u8; 16]> {
+        let path = self.raft.data_dir().join(PENDING_SEAL);
+        let stored = self.raft.disk().read_if_exists(&path).await.ok().flatten()?;
+        stored.as_ref().try_into().ok()
+    }
+
+    /// Commits a seal that waited for a quorum.
+    async fn commit_pending_seal(&self) {
+        let Some(id) = self.pending_seal().await else { return };
+        match self.propose_at_leader(Body::Seal { id }).await {
+            Ok(()) | Err(Error::Conflict) => {
+                let path = self.raft.data_dir().join(PENDING_SEAL);
+                if let Err(error) = self.raft.disk().remove(&path).await {
+                    tracing::warn!(%error, "sealing: {} could not be removed", path.display());
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
     async fn wait_for_confirmations(&self) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + SEAL_WAIT;
         loop {
@@ -394,7 +428,7 @@ impl Core {
     fn unconfirmed(&self) -> Vec<String> {
         let own = self.raft.identity().incarnation();
         let peers = self.raft.transport().peers();
-        let confirmed = |id| peers.iter().any(|peer| peer.incarnation == id && peer.connected && !peer.fit);
+        let confirmed = |id| peers.iter().any(|peer| peer.incarnation == id && peer.connected && peer.fitness.is_some_and(|fitness| fitness.sealed));
         let others = self.raft.members().into_iter().filter(|member| member.incarnation != own);
         others.filter(|member| !confirmed(member.incarnation)).map(|member| member.label).collect()
     }

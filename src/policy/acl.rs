@@ -118,6 +118,17 @@ impl Acl {
         self.obeyed(path, true).map_or_else(|| Capabilities::default().names(), |rule| rule.capabilities.names())
     }
 
+    /// What `sys/internal/ui/resultant-acl` answers: capabilities by exact path and by pattern.
+    pub fn resultant(&self) -> Value {
+        if self.root {
+            return serde_json::json!({ "root": true });
+        }
+        let shown = |rule: &Rule| serde_json::json!({ "capabilities": rule.capabilities.names() });
+        let exact: Map<String, Value> = self.exact.iter().map(|(path, rule)| (path.to_string(), shown(rule))).collect();
+        let patterns = self.patterns.iter().map(|(pattern, rule)| (pattern.to_string(), shown(rule)));
+        serde_json::json!({ "root": false, "exact_paths": exact, "glob_paths": patterns.collect::<Map<String, Value>>() })
+    }
+
     /// Whether anything is granted on or below a mount (`secret/`): then `sys/internal/ui/mounts` shows it.
     pub fn reaches(&self, mount: &str) -> bool {
         let grants =

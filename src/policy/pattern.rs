@@ -14,6 +14,12 @@ pub struct Pattern {
     first: usize,
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.body, if self.glob { "*" } else { "" })
+    }
+}
+
 impl Pattern {
     /// The pattern of this text; `None` if the text names exactly one path. A `*` that is not last and a `+` that is
     /// not a whole segment are ordinary characters.

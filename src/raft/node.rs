@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::async_runtime::Instant as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ReadPolicy, ServerState};
 
@@ -17,7 +18,7 @@ use super::read_index::{Answer, Batcher, ReadIndexError};
 use super::settings::Timing;
 use super::state::State;
 use super::state_machine::StateMachine;
-use super::transport::{Kind, Transport};
+use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, Member, TypeConfig};
 use crate::limits;
 use crate::runtime::{Runtime, UnixTime};
@@ -84,8 +85,6 @@ pub struct MemberStatus {
     pub label: String,
     /// `host:port` of its cluster listener.
     pub address: String,
-    /// Where its clients are sent to, if it has said so.
-    pub api_address: String,
     /// Its Ed25519 public key.
     pub public_key: [u8; 32],
     /// Whether it leads.
@@ -258,6 +257,21 @@ impl Raft {
         Changes(self.0.openraft.metrics())
     }
 
+    /// The data directory.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.0.options.data_dir
+    }
+
+    /// The disk of the data directory.
+    pub fn disk(&self) -> &crate::runtime::Disk {
+        &self.0.runtime.disk
+    }
+
+    /// Disk use of the log in bytes.
+    pub fn log_bytes(&self) -> u64 {
+        self.0.log.bytes_on_disk()
+    }
+
     /// Why this node's log or state has failed for good; `None` while it works.
     pub fn fault(&self) -> Option<String> {
         self.0.log.fault().or_else(|| self.0.state.fault())
@@ -312,22 +326,34 @@ impl Raft {
                 let peer = peers.iter().find(|peer| peer.incarnation == *id);
                 let known = match *id == own {
                     true => Some(self.0.transport.advertised()),
-                    false => self.0.transport.address_of(*id),
+                    false => self.0.transport.address_book().address(*id),
                 };
                 MemberStatus {
                     incarnation: *id,
                     label: member.label.clone(),
                     address: known.unwrap_or_else(|| member.address.clone()),
-                    api_address: peer.map_or_else(String::new, |peer| peer.api_address.clone()),
                     public_key: member.public_key,
                     leader: leader == Some(*id),
                     voter: voters.contains(id),
-                    last_heard: peer.and_then(|peer| peer.last_heard_at(&self.0.runtime.clock)),
+                    last_heard: peer.and_then(|peer| peer.last_heard).map(|at| self.wall_time_of(at)),
                 }
             })
             .collect();
         members.sort_by(|a, b| a.label.cmp(&b.label));
         members
+    }
+
+    fn wall_time_of(&self, boot: Duration) -> UnixTime {
+        let clock = &self.0.runtime.clock;
+        let age = clock.boot().saturating_sub(boot);
+        UnixTime(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// The members by incarnation, as the membership has them.
+    pub fn member_map(&self) -> BTreeMap<Incarnation, Member> {
+        let metrics = self.0.openraft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().nodes().map(|(id, member)| (*id, member.clone())).collect()
     }
 
     /// The log index of the present membership.
@@ -398,7 +424,8 @@ impl Raft {
     pub fn set_fit(&self, fit: bool) {
         if self.0.fit.swap(fit, Ordering::SeqCst) != fit {
             self.0.openraft.runtime_config().elect(fit);
-            self.0.transport.set_fit(fit);
+            let faulted = self.fault().is_some();
+            self.0.transport.set_fitness(Fitness { sealed: !fit, auditless: false, faulted });
         }
     }
 }

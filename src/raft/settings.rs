@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openraft::config::{Config, SnapshotPolicy, StepDownPolicy};
+use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 
 /// Heartbeat interval at `performance_multiplier = 1`.
 const HEARTBEAT: Duration = Duration::from_millis(50);

@@ -10,7 +10,9 @@ use super::node::{OpenRaft, Options};
 use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
-use super::transport::{Kind, Transport, TransportConfig};
+use super::snapshot::{Checkpoint, Receiver};
+use super::transport::network::NetworkFactory;
+use super::transport::{Kind, Transport, TransportConfig, raft_server};
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -89,12 +91,12 @@ impl Raft {
             .map_err(|error| StartError::Listen { address: listen, error })?;
         let config = settings::config(&label, options.timing, APPEND_ENTRIES_MAX);
         let config = config.validate().map_err(|error| StartError::Raft(error.to_string()))?;
-        let data_dir = options.data_dir.clone();
-        let network = transport.network(runtime.clone(), data_dir.clone());
+        let network = NetworkFactory::<Checkpoint>::new(&transport);
         let built = OpenRaft::build(incarnation, Arc::new(config), network, log.clone(), machine);
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
-        transport.serve_raft(openraft.clone(), runtime.clone(), data_dir);
+        let receiver = Receiver::new(runtime.clone(), options.data_dir.clone(), state.clone());
+        raft_server::serve(&transport, &openraft, Arc::new(receiver));
         let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;

@@ -102,6 +102,11 @@ impl ClusterKey {
         self.0.verifying_key().to_bytes()
     }
 
+    /// The key itself, for what signs grants.
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.0
+    }
+
     /// Signs `message` (Ed25519: the same message always gives the same signature).
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()

@@ -49,7 +49,7 @@ impl Default for Tuning {
 pub(super) fn setup(config: &Config, runtime: &Runtime, tuning: Tuning) -> Setup {
     let storage = &config.storage;
     let engine = match storage.kind {
-        StorageKind::Inmem => EngineKind::Mem,
+        StorageKind::Inmem => EngineKind::Memory,
         StorageKind::Raft | StorageKind::File => tuning.disk_engine,
     };
     let data_dir = storage.path.clone().unwrap_or_else(|| PathBuf::from("/data"));

@@ -1,7 +1,11 @@
 //! The composition root: a configuration and a runtime make a running node. `main` and the simulator start the same
 //! [`Node`].
 
+pub mod args;
 mod build;
+mod dev;
+mod join;
+mod process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +13,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::barrier::Barrier;
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::core::{Core, Error, Request, Response, Result};
 use crate::http::{self, ForwardedAnswer, ForwardedRequest, Handler, HealthFacts};
 use crate::limits;
@@ -17,9 +21,12 @@ use crate::raft::Raft;
 use crate::raft::start::StartError;
 use crate::raft::transport::{CallError, Kind};
 use crate::runtime::Runtime;
+use crate::runtime::mem_disk::MemDisk;
 use crate::telemetry::Metrics;
 
+pub use args::ServerArgs;
 pub use build::Tuning;
+pub use process::run;
 
 /// How long a stopping node waits for the requests under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -48,9 +55,31 @@ impl Node {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(config: Config, runtime: Runtime, tuning: Tuning) -> Result<Node, ServerError> {
+    pub async fn start(
+        config: Config,
+        runtime: Runtime,
+        tuning: Tuning,
+    ) -> std::result::Result<Node, ServerError> {
         let metrics = Metrics::new(runtime.clock.clone());
-        let raft = Raft::start(&runtime, build::setup(&config, &runtime, tuning)).await?;
+        Node::start_with(config, runtime, tuning, metrics).await
+    }
+
+    /// Starts a node whose figures somebody else counts too.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start_with(
+        config: Config,
+        runtime: Runtime,
+        tuning: Tuning,
+        metrics: Metrics,
+    ) -> std::result::Result<Node, ServerError> {
+        // Certificates are files whatever the storage is.
+        let data = match config.storage.kind {
+            StorageKind::Inmem => Runtime { disk: MemDisk::new().disk(), ..runtime.clone() },
+            StorageKind::Raft | StorageKind::File => runtime.clone(),
+        };
+        let raft = Raft::start(&data, build::setup(&config, &runtime, tuning)).await?;
         let core = Core::new(runtime.clone(), build::settings(&config), raft.clone(), Barrier::new(), metrics.clone());
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
@@ -65,7 +94,7 @@ impl Node {
         let tasks = vec![
             tokio::spawn(core.clone().follow_role()),
             tokio::spawn(core.clone().follow_seal()),
-            tokio::spawn(core.clone().follow_retry_join(config.storage.retry_join.clone())),
+            tokio::spawn(join::follow(core.clone(), runtime.clone(), config.storage.retry_join.clone())),
         ];
         Ok(Node { core, raft, http, tasks })
     }
@@ -173,4 +202,8 @@ fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metr
         }),
     );
     core.serve_cluster_port();
+}
+
+fn canonical(path: &str) -> std::result::Result<String, String> {
+    crate::policy::path::canonical(path).map_err(|error| error.to_string())
 }

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::unsupported_path;
 use crate::core::authorize::Authorized;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
-use crate::storage::{plain, schema};
 
 impl Core {
     /// Serves them. They act by themselves, not within the request's transaction.
@@ -80,13 +79,8 @@ impl Core {
         if member.voter && voters == 1 {
             return Err(Error::invalid("the last voter cannot be removed"));
         }
-        let removed = plain::Removed { label: label.clone(), public_key: member.public_key };
         self.raft.remove(member.incarnation).await?;
-        let mut txn = self.begin(unsealed);
-        let key = schema::key(schema::Kind::Removed, &member.incarnation.to_be_bytes());
-        txn.below().put_plain(key, plain::encode(&removed));
-        self.commit(txn).await?;
-        self.raft.evict(member.incarnation);
+        self.record_removal(unsealed, member.incarnation, &label, member.public_key).await?;
         Ok(Response::empty())
     }
 }

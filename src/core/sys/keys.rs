@@ -54,17 +54,15 @@ impl Core {
 
     /// Writes a keyring with one more term; nodes take it over when they apply it.
     pub(crate) async fn rotate(&self, unsealed: &Unsealed, txn: &mut BarrierTxn) -> Result<()> {
-        let entropy = &self.runtime.entropy;
         let keyring_key = schema::key(schema::Kind::Keyring, b"");
-        let root_key = schema::key(schema::Kind::RootKey, b"");
-        let stored = txn.below().get(&root_key).await?;
+        let stored = txn.below().get(&schema::key(schema::Kind::RootKey, b"")).await?;
         let stored = stored.and_then(|stored| plain::decode::<plain::RootKey>(&stored.value));
         let stored = stored.ok_or_else(|| Error::Internal("the root key's record is unreadable".into()))?;
-        let root = crate::barrier::RootKey::unwrap_under(&unsealed.keyring, &stored)?;
         txn.below().get(&keyring_key).await?;
-        let rotated = unsealed.keyring.rotate(entropy, self.runtime.clock.now());
-        txn.below().put_plain(keyring_key, plain::encode(&rotated.encrypt(&root, entropy)));
-        txn.below().put_plain(root_key, plain::encode(&root.wrap_under(&rotated, entropy)));
+        let (entropy, now) = (&self.runtime.entropy, self.runtime.clock.now());
+        // The root key's record stays as it is: nodes open it with the keyring that they have, and with it the new one.
+        let (_, record) = crate::barrier::rotate(&unsealed.keyring, &stored, entropy, now)?;
+        txn.below().put_plain(keyring_key, plain::encode(&record));
         Ok(())
     }
 }

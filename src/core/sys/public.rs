@@ -75,7 +75,10 @@ impl Core {
         self.gauge();
         let (content_type, body) = match request.text("format")?.as_deref() {
             Some("prometheus") => ("text/plain; version=0.0.4; charset=utf-8", self.metrics.render_prometheus()),
-            None | Some("" | "json") => ("application/json", self.metrics.render_json(self.runtime.clock.now())),
+            None | Some("" | "json") => {
+                let figures = self.metrics.render_json();
+                return Ok(Response { data: Some(figures), ..Response::default() }.flat());
+            }
             Some(other) => return Err(Error::field("format", &format!("{other:?} is neither prometheus nor json"))),
         };
         let raw = Raw { content_type, body: body.into_bytes(), status: 200 };

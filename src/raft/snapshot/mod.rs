@@ -4,6 +4,7 @@
 mod manifest;
 mod staging;
 pub(crate) mod store;
+mod transfer;
 
 use std::fmt;
 use std::io;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 pub use manifest::{FileEntry, Manifest, ManifestError};
 pub use staging::{Staging, StagingError};
+pub use transfer::Receiver;
 
 use crate::runtime::Disk;
 use crate::runtime::disk::Open;

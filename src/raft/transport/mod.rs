@@ -301,6 +301,11 @@ impl Transport {
         Some(PeerCard { grant, record: super::address_book::AddressRecord::sign(&self.0.identity, sequence, &address) })
     }
 
+    /// The address that peers are told, `host:port`.
+    pub fn advertised(&self) -> String {
+        self.facts().advertised().1
+    }
+
     /// Changes the address that peers are told, in hellos from now on.
     pub fn set_advertise(&self, address: &str) {
         self.facts().advertise(address);

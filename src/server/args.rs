@@ -1,7 +1,6 @@
-//! The composition root: configuration and runtime make a running node.
+//! What `holdfast server` is called with.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// What `holdfast server` was called with, environment included.
@@ -45,10 +44,4 @@ pub struct ServerArgs {
     pub migrate: bool,
     /// Arguments that are no flags: an error.
     pub unknown: Vec<String>,
-}
-
-/// Runs a server to its end.
-pub fn run(_args: ServerArgs) -> ExitCode {
-    eprintln!("the server is not built in yet");
-    ExitCode::FAILURE
 }

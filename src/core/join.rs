@@ -1,0 +1,468 @@
+//! Joining: the active node grants, a new node proves that it can open the seal (cluster-protocol, section 3). The
+//! exchange itself is [`crate::raft::join`]; who carries it is the server.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::sealing::{Secrets, bare};
+use super::{Core, Error, Request, Response, Result, Unsealed};
+use crate::config::storage::{Pem, RetryJoin};
+use crate::config::{HostPort, Url};
+use crate::raft::command::Body;
+use crate::raft::grant::PublicKey;
+use crate::raft::identity::Cluster;
+use crate::raft::join::{Answer, Challenge, ChallengeRequest, Granted, Granter, SealAccess, granter, joiner};
+use crate::raft::transport::Kind;
+use crate::raft::types::{Incarnation, Member};
+use crate::runtime::Entropy;
+use crate::seal::{ChallengeKey, ClusterKey, SealKey};
+use crate::storage::schema::{self, Kind as Record};
+use crate::storage::plain;
+
+/// How long a challenge can be answered: shares may take hours to come.
+const CHALLENGE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// A learner this many entries behind is made a voter.
+const CAUGHT_UP: u64 = 16;
+
+/// What joining has come to, on the joiner's side.
+#[derive(Default)]
+pub(crate) struct Joining {
+    challenge: Option<Challenge>,
+    opened: Option<joiner::Opened>,
+    /// Targets that were asked for by `sys/storage/raft/join`.
+    requested: Vec<RetryJoin>,
+}
+
+/// What a member answers a joiner on the cluster port.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum JoinReply {
+    /// A challenge to answer.
+    Challenge(Box<Challenge>),
+    /// The node is granted.
+    Granted(Box<Granted>),
+    /// Not here: the active node's cluster address.
+    Elsewhere(String),
+    /// No.
+    Refused(String),
+}
+
+/// The seal as the exchange needs it.
+struct Access<'a>(ChallengeKey, &'a Entropy);
+
+impl SealAccess for Access<'_> {
+    fn seal(&self, plain: &[u8]) -> Vec<u8> {
+        match plain.try_into() {
+            Ok(bytes) => self.0.seal(bytes, self.1),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.open(sealed).ok().map(|key| key.danger_expose().to_vec())
+    }
+}
+
+// ---- the active node ----
+
+impl Core {
+    /// Makes a challenge for a node that wants to join.
+    ///
+    /// # Errors
+    /// [`Error::Standby`] if this node is not the active one.
+    pub async fn challenge(&self, _request: &ChallengeRequest) -> Result<Challenge> {
+        let unsealed = self.unsealed().await?;
+        self.active()?;
+        self.linearize().await?;
+        let seal_config = self.plain(Record::SealConfig).await?;
+        let seal_config = seal_config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
+        let secrets = &unsealed.secrets;
+        let entropy = &self.runtime.entropy;
+        let challenge_key = ChallengeKey::from_slice(secrets.challenge_key.danger_expose())
+            .ok_or_else(|| Error::Internal("the challenge key is malformed".into()))?;
+        let identity = self.raft.identity();
+        let granter = Granter {
+            incarnation: identity.incarnation(),
+            label: identity.label(),
+            public_key: identity.public_key(),
+            cluster_address: self.raft.transport().advertised(),
+            api_address: self.settings.api_addr.clone(),
+        };
+        let (now, init) = (self.runtime.clock.now(), secrets.cluster.clone());
+        let access = Access(challenge_key, entropy);
+        let cookie_key = &secrets.cookie_key;
+        Ok(granter::challenge(&access, cookie_key, entropy, now, CHALLENGE_LIFETIME, seal_config, init, granter))
+    }
+
+    /// Grants a node that has answered its challenge, and makes it a learner; the active node promotes it when it has
+    /// caught up.
+    ///
+    /// # Errors
+    /// [`Error::Standby`] if this node is not the active one; 400 for what the joiner does not prove.
+    pub async fn grant(&self, answer: &Answer) -> Result<Granted> {
+        let unsealed = self.unsealed().await?;
+        self.active()?;
+        self.linearize().await?;
+        let granted = self.check_answer(&unsealed.secrets, answer)?;
+        if !granted.members.contains_key(&answer.incarnation) {
+            let (label, address) = (answer.label.clone(), answer.cluster_address.clone());
+            self.raft.add_learner(answer.incarnation, Member { label, address, public_key: answer.public_key }).await?;
+            tracing::info!(node = answer.label, "a node was granted and is a learner now");
+        }
+        Ok(granted)
+    }
+
+    fn check_answer(&self, secrets: &Secrets, answer: &Answer) -> Result<Granted> {
+        let transport = self.raft.transport();
+        let members = self.raft.member_map();
+        let mut addresses = transport.address_book().cards();
+        addresses.extend(transport.card());
+        let peers = transport.peers();
+        let context = granter::Context {
+            cookie_key: &secrets.cookie_key,
+            cluster_id: &secrets.cluster.cluster_id,
+            cluster_key: secrets.cluster_key.signing_key(),
+            cluster_keys: &secrets.cluster.cluster_keys,
+            public_key: self.raft.identity().public_key(),
+            now: self.runtime.clock.now(),
+            members: &members,
+            addresses,
+            connected: &|id| {
+                let peer = peers.iter().find(|peer| peer.incarnation == id && peer.connected)?;
+                Some(peer.address.clone().unwrap_or_default())
+            },
+            removed: &|id| self.is_removed(id).is_some(),
+        };
+        granter::grant(context, answer).map_err(|error| Error::invalid(error.to_string()))
+    }
+
+    /// Makes learners voters that have caught up, in place of those of the same label; one step of the active node's
+    /// background work.
+    pub(crate) async fn promote_learners(&self, unsealed: &Unsealed) -> Result<bool> {
+        let members = self.raft.members();
+        let Some(learner) = members.iter().find(|member| {
+            !member.voter && self.raft.lag(member.incarnation).is_some_and(|lag| lag <= CAUGHT_UP)
+        }) else {
+            return Ok(false);
+        };
+        let replaced: Vec<_> = members
+            .iter()
+            .filter(|other| other.label == learner.label && other.incarnation != learner.incarnation)
+            .collect();
+        let ids: BTreeSet<Incarnation> = replaced.iter().map(|old| old.incarnation).collect();
+        self.raft.promote(learner.incarnation, ids).await?;
+        tracing::info!(node = learner.label, replaced = replaced.len(), "a learner has caught up and is a voter now");
+        for old in replaced {
+            self.record_removal(unsealed, old.incarnation, &old.label, old.public_key).await?;
+        }
+        Ok(true)
+    }
+
+    /// Puts an incarnation on the list of the removed and closes its connections.
+    pub(crate) async fn record_removal(
+        &self,
+        unsealed: &Unsealed,
+        incarnation: Incarnation,
+        label: &str,
+        public_key: PublicKey,
+    ) -> Result<()> {
+        let mut txn = self.begin(unsealed);
+        let key = schema::key(Record::Removed, &incarnation.to_be_bytes());
+        let removed = plain::Removed { label: label.to_string(), public_key };
+        txn.below().put_plain(key, plain::encode(&removed));
+        self.commit(txn).await
+    }
+
+    /// The log index at which an incarnation was removed.
+    pub(crate) fn is_removed(&self, incarnation: Incarnation) -> Option<u64> {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()
+    }
+
+    /// `sys/storage/raft/bootstrap/challenge`.
+    pub(crate) async fn bootstrap_challenge(&self, request: &Request) -> Result<Response> {
+        let challenge = self.challenge(&read(request)?).await?;
+        Ok(bare(serde_json::to_value(challenge).map_err(|error| Error::Internal(error.to_string()))?))
+    }
+
+    /// `sys/storage/raft/bootstrap/answer`.
+    pub(crate) async fn bootstrap_answer(&self, request: &Request) -> Result<Response> {
+        let granted = self.grant(&read(request)?).await?;
+        Ok(bare(serde_json::to_value(granted).map_err(|error| Error::Internal(error.to_string()))?))
+    }
+}
+
+fn read<T: DeserializeOwned>(request: &Request) -> Result<T> {
+    serde_json::from_value(Value::Object(request.data.clone())).map_err(|error| Error::invalid(error.to_string()))
+}
+
+// ---- the joiner ----
+
+impl Core {
+    /// Whether this node belongs to a cluster, or founds one.
+    pub async fn belongs(&self) -> Result<bool> {
+        Ok(self.raft.identity().cluster().is_some() || self.raft.has_members())
+    }
+
+    /// What a node that joins asks with.
+    pub fn challenge_request(&self) -> ChallengeRequest {
+        let identity = self.raft.identity();
+        ChallengeRequest { label: identity.label(), incarnation: identity.incarnation() }
+    }
+
+    /// Whether a challenge is still to be had.
+    pub fn wants_challenge(&self) -> bool {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner).challenge.is_none()
+    }
+
+    /// Keeps a challenge until shares come.
+    pub fn take_challenge(&self, challenge: Challenge) {
+        tracing::info!(cluster = challenge.init.cluster_name, "joining: unseal this node with the cluster's shares");
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner).challenge = Some(challenge);
+    }
+
+    /// Drops the challenge: another one is needed.
+    pub fn drop_challenge(&self) {
+        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        (joining.challenge, joining.opened) = (None, None);
+    }
+
+    /// The answer to the challenge, for the node with this key (that of the challenge's granter if `None`), once the
+    /// shares are there.
+    pub fn join_answer(&self, granter_key: Option<PublicKey>) -> Option<Result<Answer>> {
+        let key = self.held_seal_key()?;
+        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        let challenge = joining.challenge.as_ref()?;
+        let identity = self.raft.identity();
+        let me = joiner::Joiner {
+            incarnation: identity.incarnation(),
+            public_key: identity.public_key(),
+            label: identity.label(),
+            cluster_address: self.raft.transport().advertised(),
+        };
+        let access = Access(key.challenge_key(), &self.runtime.entropy);
+        let granter_key = granter_key.unwrap_or(challenge.granter.public_key);
+        Some(match joiner::answer(challenge, &access, &me, granter_key) {
+            Ok((answer, opened)) => {
+                joining.opened = Some(opened);
+                Ok(answer)
+            }
+            Err(error) => Err(Error::invalid(error.to_string())),
+        })
+    }
+
+    /// Believes a grant if only a node that can open the seal can have made it, and makes it durable.
+    ///
+    /// # Errors
+    /// If it does not prove that, or the disk fails.
+    pub async fn accept_grant(&self, granted: &Granted) -> Result<()> {
+        let cluster = {
+            let joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = joining.opened.as_ref().ok_or_else(|| Error::invalid("nothing was asked for"))?;
+            joiner::accept(opened, granted).map_err(|error| Error::invalid(error.to_string()))?
+        };
+        let transport = self.raft.transport();
+        for card in &granted.addresses {
+            transport.address_book().learn(card, &cluster);
+        }
+        self.raft.identity().enter(cluster).await.map_err(|error| Error::Internal(error.to_string()))?;
+        transport.set_members(granted.members.clone());
+        self.drop_challenge();
+        tracing::info!("joined: this node was granted and waits for the log");
+        Ok(())
+    }
+
+    /// How the seal of the cluster that this node joins is opened.
+    pub(crate) fn joining_seal_config(&self) -> Option<plain::SealConfig> {
+        let joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        joining.challenge.as_ref().map(|challenge| challenge.seal_config.clone())
+    }
+
+    /// Turns the shares into the seal key that answers the challenge; whether the node has been admitted and has the
+    /// cluster's records (never at once: the server carries the answer).
+    pub(crate) async fn join_with_shares(&self) -> Result<bool> {
+        if self.held_seal_key().is_some() {
+            return Ok(false);
+        }
+        let Some(config) = self.joining_seal_config() else { return Ok(false) };
+        if let Some(key) = self.with_progress(|progress| progress.resolve(&config))? {
+            self.hold_seal_key(Arc::new(key));
+        }
+        Ok(false)
+    }
+
+    /// `POST sys/storage/raft/join`.
+    pub(crate) async fn join_request(&self, request: &Request) -> Result<Response> {
+        if self.settings.storage_type != "raft" {
+            return Err(Error::invalid("raft storage is not in use"));
+        }
+        if self.belongs().await? {
+            return Err(Error::invalid("this node belongs to a cluster already"));
+        }
+        let address = request.text("leader_api_addr")?.unwrap_or_default();
+        let inline = |name: &str| Ok::<_, Error>(request.text(name)?.filter(|pem| !pem.is_empty()).map(Pem::Inline));
+        let client = match (inline("leader_client_cert")?, inline("leader_client_key")?) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => None,
+        };
+        let target = RetryJoin {
+            leader_api_addr: Url::parse(&address).map_err(|error| Error::field("leader_api_addr", &error))?,
+            ca_cert: inline("leader_ca_cert")?,
+            client,
+            tls_servername: request.text("leader_tls_servername")?.filter(|name| !name.is_empty()),
+        };
+        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        if joining.requested.len() < REQUESTED_MAX && !joining.requested.contains(&target) {
+            joining.requested.push(target);
+        }
+        Ok(bare(json!({ "joined": true })))
+    }
+
+    /// Targets that operators asked for.
+    pub fn requested_targets(&self) -> Vec<RetryJoin> {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner).requested.clone()
+    }
+
+    pub(crate) fn held_seal_key(&self) -> Option<Arc<SealKey>> {
+        self.held_seal_key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn hold_seal_key(&self, key: Arc<SealKey>) {
+        *self.held_seal_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    pub(crate) fn drop_held_seal_key(&self) {
+        *self.held_seal_key.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Enters the cluster that this node founded, by a grant of its own making.
+    pub(crate) async fn enter_own_cluster(&self, record: &plain::Init, key: &ClusterKey) -> Result<()> {
+        let identity = self.raft.identity();
+        let grant = crate::raft::grant::Grant::sign(
+            key.signing_key(),
+            &record.cluster_id,
+            identity.incarnation(),
+            identity.public_key(),
+            &identity.label(),
+        );
+        let cluster = Cluster { id: record.cluster_id.clone(), keys: record.cluster_keys.clone(), grant };
+        identity.enter(cluster).await.map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+/// Targets that operators may ask for.
+const REQUESTED_MAX: usize = 16;
+
+// ---- the cluster port ----
+
+impl Core {
+    /// What other members, and joiners, ask the core for.
+    pub fn serve_cluster_port(&self) {
+        let transport = self.raft.transport();
+        let core = self.clone();
+        transport.register(
+            Kind::Status,
+            Arc::new(move |_, _| {
+                let address = core.settings.api_addr.clone();
+                Box::pin(async move { Ok(bytes::Bytes::from(address)) })
+            }),
+        );
+        let core = self.clone();
+        transport.register(
+            Kind::Propose,
+            Arc::new(move |_, bytes| {
+                let core = core.clone();
+                Box::pin(async move { core.serve_propose(&bytes).await })
+            }),
+        );
+        for kind in [Kind::JoinChallenge, Kind::JoinAnswer] {
+            let core = self.clone();
+            transport.register(
+                kind,
+                Arc::new(move |peer, bytes| {
+                    let core = core.clone();
+                    Box::pin(async move {
+                        let reply = core.serve_join(kind, peer.public_key, &bytes).await?;
+                        Ok(crate::raft::join::encode(&reply))
+                    })
+                }),
+            );
+        }
+        let core = self.clone();
+        transport.on_removed(Arc::new(move |incarnation| core.is_removed(incarnation)));
+    }
+
+    async fn serve_join(&self, kind: Kind, key: PublicKey, bytes: &[u8]) -> Result<JoinReply, String> {
+        let outcome = match kind {
+            Kind::JoinChallenge => {
+                let request = crate::raft::join::decode(bytes)?;
+                self.challenge(&request).await.map(|challenge| JoinReply::Challenge(Box::new(challenge)))
+            }
+            _ => {
+                let answer: Answer = crate::raft::join::decode(bytes)?;
+                if answer.public_key != key {
+                    return Ok(JoinReply::Refused("the answer is for another key than the connection's".into()));
+                }
+                self.grant(&answer).await.map(|granted| JoinReply::Granted(Box::new(granted)))
+            }
+        };
+        Ok(match outcome {
+            Ok(reply) => reply,
+            Err(Error::Standby) => {
+                let members = self.raft.members();
+                let leader = members.iter().find(|member| member.leader);
+                JoinReply::Elsewhere(leader.map_or_else(String::new, |leader| leader.address.clone()))
+            }
+            Err(error) => JoinReply::Refused(error.to_string()),
+        })
+    }
+
+    /// A seal or its lifting, handed over by a member: the leader proposes it whether it is unsealed or not.
+    async fn serve_propose(&self, bytes: &[u8]) -> Result<bytes::Bytes, String> {
+        let body = crate::raft::command::Command(bytes::Bytes::copy_from_slice(bytes)).decode();
+        let body = body.map_err(|error| error.to_string())?;
+        match body {
+            Body::Seal { .. } | Body::Unseal { .. } => {}
+            _ => return Err("only a seal or its lifting may be handed over".into()),
+        }
+        self.propose(body).await.map_err(|error| error.to_string())?;
+        Ok(bytes::Bytes::new())
+    }
+
+    /// Proposes a seal or its lifting, here or at the leader.
+    pub(crate) async fn propose_at_leader(&self, body: Body) -> Result<()> {
+        let encoded = crate::raft::command::Command::encode(&body);
+        match self.propose(body).await {
+            Err(Error::Standby) => {}
+            outcome => return outcome.map(drop),
+        }
+        let own = self.raft.identity().incarnation();
+        let leader = self.raft.leader().filter(|leader| *leader != own).ok_or(Error::Standby)?;
+        let handed = self.raft.transport().call(leader, Kind::Propose, encoded.0, Duration::from_secs(5)).await;
+        handed.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// Asks at a cluster port, as a node that wants to join.
+    ///
+    /// # Errors
+    /// If nobody answers there.
+    pub async fn join_call(
+        &self,
+        address: &str,
+        kind: Kind,
+        message: bytes::Bytes,
+        deadline: Duration,
+    ) -> Result<bytes::Bytes, String> {
+        let reply = self.raft.transport().join_call(address, kind, message, deadline).await;
+        reply.map(|reply| reply.body).map_err(|error| error.to_string())
+    }
+}
+
+/// The default port of a target's cluster listener: the one after its API port.
+pub fn cluster_port_of(target: &HostPort) -> Option<String> {
+    target.next_port().map(|at| at.to_string())
+}
