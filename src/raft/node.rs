@@ -224,11 +224,10 @@ impl Raft {
         if metrics.state != ServerState::Leader || metrics.current_leader != Some(metrics.id) {
             return None;
         }
-        let fresh = match metrics.last_quorum_acked {
-            Some(acked) => acked.elapsed() < self.0.options.timing.election_max * 2,
-            // Never set for a sole voter, whose word is the quorum's.
-            None => metrics.membership_config.membership().voter_ids().count() == 1,
-        };
+        // A sole voter's own word is the quorum's, and nothing renews it.
+        let alone = metrics.membership_config.membership().voter_ids().count() == 1;
+        let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+        let fresh = alone || acked.is_some_and(|age| age < self.0.options.timing.without_leader());
         fresh.then_some(metrics.current_term)
     }
 
