@@ -315,3 +315,61 @@ const PURGE: u8 = 6;
 const BLANK: u8 = 0;
 const NORMAL: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::raft::types::Member;
+
+    fn payload() -> impl Strategy<Value = EntryPayload<Command, u64, Member>> {
+        let member = ("[a-z]{0,9}", any::<[u8; 32]>()).prop_map(|(label, public_key)| Member {
+            address: format!("{label}:8201"),
+            label,
+            public_key,
+        });
+        prop_oneof![
+            Just(EntryPayload::Blank),
+            prop::collection::vec(any::<u8>(), 0..2000).prop_map(|bytes| EntryPayload::Normal(Command(bytes.into()))),
+            prop::collection::btree_map(any::<u64>(), member, 1..5)
+                .prop_map(|members| EntryPayload::Membership(members.into())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(entries in prop::collection::vec((any::<u64>(), any::<u64>(), payload()), 0..5)) {
+            let mut group = Group::new(0);
+            let mut expected = Vec::new();
+            for (term, index, payload) in entries {
+                let entry = Entry::new(LogId { leader_id: term.into(), index }, payload);
+                let (offset, len) = group.push_entry(&entry);
+                expected.push((offset as usize, len as usize, Frame::Entry(entry)));
+            }
+            let len = group.len();
+            let (bytes, checksum) = group.finish(1, 512, 3, 4);
+            let header = Header::decode(&bytes).unwrap();
+            prop_assert_eq!((header.log, header.position, header.mark, header.chain), (1, 512, 3, 4));
+            prop_assert_eq!((header.checksum, header.group_len()), (checksum, bytes.len() as u64));
+            prop_assert_eq!(header.body as usize, len - GROUP_HEADER);
+            for (offset, len, frame) in expected {
+                prop_assert_eq!(Frame::decode(&bytes.slice(offset..)), Ok((frame, len)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..8) {
+            let _ = (Header::decode(&bytes), Frame::decode(&bytes.clone().into()));
+            if bytes.len() >= FRAME_HEADER {
+                // With a right length and checksum, so that the payload is looked at.
+                let length = (bytes.len() - FRAME_HEADER) as u32;
+                bytes[..4].copy_from_slice(&length.to_le_bytes());
+                bytes[8] = kind;
+                let checksum = crc32c::crc32c(&bytes[8..]);
+                bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+                let _ = Frame::decode(&bytes.into());
+            }
+        }
+    }
+}

@@ -329,8 +329,11 @@ impl Walked {
     }
 }
 
-/// The frames of a group with offset and length; or where it is bad, and how.
-fn read_frames(header: &Header, group: &Bytes) -> Result<Vec<(u64, u32, Frame)>, (u64, String)> {
+/// Frames with offset in their group and length.
+type Frames = Vec<(u64, u32, Frame)>;
+
+/// The frames of a group; or where it is bad, and how.
+fn read_frames(header: &Header, group: &Bytes) -> Result<Frames, (u64, String)> {
     let end = GROUP_HEADER + header.body as usize;
     let mut frames = Vec::new();
     let mut at = GROUP_HEADER;

@@ -184,3 +184,42 @@ async fn the_real_disk_works_too() {
     let missing = Log::open(&runtime, Path::new("/proc/nowhere/log"), Options::default()).await.unwrap_err();
     assert!(matches!(missing, OpenError::Io { .. }));
 }
+
+/// Prints what a commit costs on the real disk (`HOLDFAST_BENCH_DIR`, else the temporary directory).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn what_a_commit_costs() {
+    let dir = match std::env::var_os("HOLDFAST_BENCH_DIR") {
+        Some(dir) => tempfile::tempdir_in(dir).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    };
+    let runtime = Runtime::real();
+    let mut log = Log::open(&runtime, &dir.path().join("raft/log"), Options::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let world = World::new(0);
+    let mut took = Vec::new();
+    for index in 0..2000 {
+        let began = runtime.clock.boot();
+        world.append(&mut log, vec![entry(1, index, 300)]).await;
+        took.push(runtime.clock.boot() - began);
+    }
+    took.sort();
+    println!(
+        "one at a time: p50 {:?} p99 {:?}; fdatasync p50 < {:?}",
+        took[1000],
+        took[1980],
+        log.syncs().quantile(0.5)
+    );
+    let began = runtime.clock.boot();
+    let before = log.syncs().count;
+    let mut waiting = std::collections::VecDeque::new();
+    for index in 2000..102_000 {
+        waiting.push_back(world.submit(&mut log, vec![entry(1, index, 300)]).await);
+        if waiting.len() == 64 {
+            waiting.pop_front().unwrap().await.unwrap().unwrap();
+        }
+    }
+    let took = runtime.clock.boot() - began;
+    println!("64 in flight: {:.0} entries/s in {} syncs", 100_000.0 / took.as_secs_f64(), log.syncs().count - before);
+    log.shutdown().await;
+}
