@@ -133,9 +133,16 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The body as the API's envelope; `None` without a JSON object.
+    /// The body as the API's envelope; `None` without a JSON object or if it holds errors only. An object that has
+    /// nothing of an envelope (`sys/seal-status`) is taken for the data itself.
     pub fn secret(&self) -> Option<ApiSecret> {
-        serde_json::from_value(self.body.clone()?).ok()
+        let body = self.body.as_ref()?.as_object()?;
+        let secret: Result<ApiSecret, _> = serde_json::from_value(Value::Object(body.clone()));
+        match secret {
+            Ok(secret) if !secret.is_blank() => Some(secret),
+            _ if body.keys().all(|key| key == "errors") => None,
+            _ => Some(ApiSecret { data: Some(body.clone()), ..ApiSecret::default() }),
+        }
     }
 
     /// The body as `T`.
