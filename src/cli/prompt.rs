@@ -19,9 +19,9 @@ fn without_echo() -> Result<String, String> {
     let mut quiet = before.clone();
     // Signals off as well: Ctrl-C must not leave the terminal without echo.
     quiet.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-    tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(|error| error.to_string())?;
+    tcsetattr(&stdin, OptionalActions::Now, &quiet).map_err(|error| error.to_string())?;
     let line = read_line(&mut stdin.lock());
-    tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(|error| error.to_string())?;
+    tcsetattr(&stdin, OptionalActions::Now, &before).map_err(|error| error.to_string())?;
     line
 }
 

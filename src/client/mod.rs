@@ -176,6 +176,14 @@ impl Client {
         Client::new(self.0.runtime.clone(), config)
     }
 
+    /// Reads the TLS files, if the address is one of TLS, so that what is wrong with them is told before any request.
+    pub async fn prepare(&self) -> Result<(), ClientError> {
+        match &self.0.address {
+            Ok(address) if address.is_tls() => self.0.pool.tls().await.map(drop).map_err(ClientError::Setup),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends a request and takes any status below 400 as success.
     pub async fn request(
         &self,
@@ -308,8 +316,9 @@ impl Client {
     }
 
     fn backoff(&self, attempt: u32) -> Duration {
-        let spread = self.0.runtime.entropy.below(RETRY_SPREAD_MS);
-        Duration::from_millis((RETRY_WAIT_MS + spread) * u64::from(attempt))
+        let wait = self.0.config.retry_wait;
+        let spread = u64::try_from(wait.as_millis() / 2).unwrap_or(0).max(1);
+        (wait + Duration::from_millis(self.0.runtime.entropy.below(spread))) * attempt
     }
 }
 
@@ -346,9 +355,6 @@ fn retry_after(response: &ApiResponse) -> Option<Duration> {
     let seconds = response.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
-
-const RETRY_WAIT_MS: u64 = 1000;
-const RETRY_SPREAD_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests;
