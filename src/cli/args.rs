@@ -103,8 +103,7 @@ fn rewrite(root: &clap::Command, args: Vec<String>) -> Result<Vec<String>, Invoc
 fn break_off(plain: &mut Vec<String>, rest: impl Iterator<Item = String>, first: Option<String>) {
     let told = first.is_some();
     let rest: Vec<String> = first.into_iter().chain(rest).collect();
-    let flags: Vec<&str> =
-        rest.iter().filter(|arg| arg.len() > 1 && arg.starts_with('-')).map(String::as_str).collect();
+    let flags: Vec<&str> = rest.iter().filter(|arg| looks_like_flag(arg)).map(String::as_str).collect();
     if told && !flags.is_empty() {
         output::err(&format!(
             "Command flags must be provided before positional arguments. The following arguments will not be parsed as \
@@ -114,6 +113,14 @@ fn break_off(plain: &mut Vec<String>, rest: impl Iterator<Item = String>, first:
     }
     plain.push("--".to_string());
     plain.extend(rest);
+}
+
+/// The peers look for a few flags everywhere, so that they do not warn of these.
+fn looks_like_flag(arg: &str) -> bool {
+    let name = arg.trim_start_matches('-').split('=').next().unwrap_or_default();
+    arg.len() > 1
+        && arg.starts_with('-')
+        && !matches!(name, "format" | "output-curl-string" | "output-policy" | "non-interactive" | "detailed")
 }
 
 fn rewrite_flag(

@@ -121,7 +121,9 @@ impl Context {
         }
         config.namespace = config.namespace.take().map(|name| format!("{}/", name.trim_matches('/')));
         config.namespace = config.namespace.take().filter(|name| name != "/" && name != "root/");
-        Ok(Client::new(self.runtime.clone(), config))
+        let client = Client::new(self.runtime.clone(), config);
+        client.prepare().await.map_err(failure)?;
+        Ok(client)
     }
 
     fn flags_to(&self, config: &mut ClientConfig) -> Result<(), Failure> {

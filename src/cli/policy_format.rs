@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn lays_out_a_policy() {
-        let text = "# top\npath \"a/*\" { capabilities=[\"read\",\"list\"]\n # why\n max_wrapping_ttl = \"1h\" # end\n}\n\
-                    path \"b\" {}\n# last\n";
+        let text = "# top\npath \"a/*\" {\n capabilities=[\"read\",\"list\"]\n # why\n max_wrapping_ttl = \"1h\" # end\n}\n\
+                    path \"b\" { capabilities = [] }\npath \"c\" {}\n# last\n";
         let expected = "# top\npath \"a/*\" {\n  capabilities     = [\"read\", \"list\"]\n\n  # why\n  \
-                        max_wrapping_ttl = \"1h\" # end\n}\n\npath \"b\" {}\n# last\n";
+                        max_wrapping_ttl = \"1h\" # end\n}\n\npath \"b\" {\n  capabilities = []\n}\n\npath \"c\" {}\n# last\n";
         assert_eq!(format(text).as_deref(), Ok(expected));
         assert_eq!(format(expected).as_deref(), Ok(expected));
         assert!(format("path \"a\" {").is_err());

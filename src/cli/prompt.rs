@@ -4,13 +4,12 @@ use std::io::{Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-/// Prints `question` to standard output and reads a line from standard input without echo. The error is the reason, as
+/// Prints `question` to `to` and reads a line from standard input without echo. The error is the reason, as
 /// the peers word it when standard input is no terminal. Ctrl-C gives up.
-pub fn hidden(question: &str) -> Result<String, String> {
-    let mut stdout = std::io::stdout().lock();
-    let _ = write!(stdout, "{question}").and_then(|()| stdout.flush());
+pub fn hidden(question: &str, mut to: impl Write) -> Result<String, String> {
+    let _ = write!(to, "{question}").and_then(|()| to.flush());
     let answer = without_echo();
-    let _ = writeln!(stdout);
+    let _ = writeln!(to);
     answer
 }
 
@@ -20,9 +19,9 @@ fn without_echo() -> Result<String, String> {
     let mut quiet = before.clone();
     // Signals off as well: Ctrl-C must not leave the terminal without echo.
     quiet.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-    tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(|error| error.to_string())?;
+    tcsetattr(&stdin, OptionalActions::Now, &quiet).map_err(|error| error.to_string())?;
     let line = read_line(&mut stdin.lock());
-    tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(|error| error.to_string())?;
+    tcsetattr(&stdin, OptionalActions::Now, &before).map_err(|error| error.to_string())?;
     line
 }
 

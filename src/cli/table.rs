@@ -74,8 +74,7 @@ pub fn secret_rows(secret: &ApiSecret) -> Vec<Row> {
     let mut add = |key: &str, value: String| rows.push((key.to_string(), value));
     if secret.lease_duration > 0 {
         if secret.lease_id.is_empty() {
-            let interval = std::time::Duration::from_secs(secret.lease_duration.unsigned_abs());
-            add("refresh_interval", crate::duration::go_text(interval));
+            add("refresh_interval", human_duration(secret.lease_duration));
         } else {
             add("lease_id", secret.lease_id.clone());
             add("lease_duration", human_duration(secret.lease_duration));

@@ -136,7 +136,7 @@ mod tests {
         for (seconds, text) in [(0, "0s"), (45, "45s"), (600, "10m"), (2_764_800, "768h"), (2_764_799, "767h59m59s")] {
             assert_eq!(human_duration(seconds), text);
         }
-        assert_eq!(human_duration(3601), "1h0m1s");
+        assert_eq!(human_duration(3601), "1h1s");
         assert_eq!(field_text("creation_ttl", &json!(3600)), "1h");
         assert_eq!(field_text("battle", &json!(3600)), "3600");
     }

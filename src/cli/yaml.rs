@@ -84,7 +84,7 @@ fn block(text: &str) -> bool {
     text.contains('\n')
         && !text.starts_with([' ', '\n', '\t'])
         && !text.ends_with("\n\n")
-        && text.chars().all(|c| c == '\n' || c == '\t' || (!c.is_control() && c != '\u{feff}'))
+        && text.chars().all(|c| c == '\n' || c == '\t' || printable(c))
         && text.split('\n').all(|line| !line.ends_with(' '))
 }
 
@@ -92,8 +92,17 @@ fn string(text: &str) -> String {
     if plain(text) {
         return text.to_string();
     }
-    // A JSON string is a YAML string.
-    Value::from(text).to_string()
+    // A JSON string is a YAML string, but for what YAML does not allow bare.
+    let mut out = String::new();
+    for c in Value::from(text).to_string().chars() {
+        if printable(c) { out.push(c) } else { out.push_str(&format!("\\U{:08X}", u32::from(c))) }
+    }
+    out
+}
+
+/// Whether a character may stand in a document as it is (YAML 1.1, section 5.1).
+fn printable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// Whether a 1.1 reader takes the bare text for this very string.
@@ -112,7 +121,7 @@ fn plain(text: &str) -> bool {
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with(':')
-        && !text.chars().any(|c| c.is_control() || c == '\u{feff}' || c == '\u{85}')
+        && text.chars().all(printable)
 }
 
 /// Numbers of every kind, dates, times and sexagesimals.

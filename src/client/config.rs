@@ -28,6 +28,9 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// How often a request is repeated (see [`super`]).
     pub max_retries: u32,
+    /// Pause before the first repetition, without what the server asks for; the second is twice as long. Up to half of it
+    /// is added at random.
+    pub retry_wait: Duration,
     /// Do not follow redirects.
     pub disable_redirects: bool,
     /// `http://host:port` of an HTTP proxy.
@@ -68,6 +71,7 @@ impl Default for ClientConfig {
             tls: TlsFiles::default(),
             timeout: Duration::from_secs(60),
             max_retries: 2,
+            retry_wait: Duration::from_secs(1),
             disable_redirects: false,
             proxy: None,
         }

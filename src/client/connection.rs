@@ -107,14 +107,18 @@ impl Pool {
         None
     }
 
+    /// The TLS configuration, made once.
+    pub async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, String> {
+        let config = self.tls.get_or_init(|| tls::config(&self.runtime, &self.tls_files)).await;
+        config.clone().map_err(|reason| format!("failed to setup TLS config: {reason}"))
+    }
+
     async fn connect(&self, address: &Address) -> Result<Sender, Broken> {
         let not_sent = |reason: String| Broken { reason, sent: false };
         let stream = self.stream(address).await.map_err(not_sent)?;
         let stream = match address.target() {
             Target::Tcp { tls: true, host, .. } => {
-                let config = self.tls.get_or_init(|| tls::config(&self.runtime, &self.tls_files)).await;
-                let config =
-                    config.clone().map_err(|reason| not_sent(format!("failed to setup TLS config: {reason}")))?;
+                let config = self.tls().await.map_err(not_sent)?;
                 let name = self.tls_files.server_name.as_deref().unwrap_or(host);
                 tls::connect(config, name, stream).await.map_err(not_sent)?
             }

@@ -133,9 +133,16 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The body as the API's envelope; `None` without a JSON object.
+    /// The body as the API's envelope; `None` without a JSON object or if it holds errors only. An object that has
+    /// nothing of an envelope (`sys/seal-status`) is taken for the data itself.
     pub fn secret(&self) -> Option<ApiSecret> {
-        serde_json::from_value(self.body.clone()?).ok()
+        let body = self.body.as_ref()?.as_object()?;
+        let secret: Result<ApiSecret, _> = serde_json::from_value(Value::Object(body.clone()));
+        match secret {
+            Ok(secret) if !secret.is_blank() => Some(secret),
+            _ if body.keys().all(|key| key == "errors") => None,
+            _ => Some(ApiSecret { data: Some(body.clone()), ..ApiSecret::default() }),
+        }
     }
 
     /// The body as `T`.
@@ -167,6 +174,14 @@ impl Client {
         let mut config = self.0.config.clone();
         change(&mut config);
         Client::new(self.0.runtime.clone(), config)
+    }
+
+    /// Reads the TLS files, if the address is one of TLS, so that what is wrong with them is told before any request.
+    pub async fn prepare(&self) -> Result<(), ClientError> {
+        match &self.0.address {
+            Ok(address) if address.is_tls() => self.0.pool.tls().await.map(drop).map_err(ClientError::Setup),
+            _ => Ok(()),
+        }
     }
 
     /// Sends a request and takes any status below 400 as success.
@@ -301,8 +316,9 @@ impl Client {
     }
 
     fn backoff(&self, attempt: u32) -> Duration {
-        let spread = self.0.runtime.entropy.below(RETRY_SPREAD_MS);
-        Duration::from_millis((RETRY_WAIT_MS + spread) * u64::from(attempt))
+        let wait = self.0.config.retry_wait;
+        let spread = u64::try_from(wait.as_millis() / 2).unwrap_or(0).max(1);
+        (wait + Duration::from_millis(self.0.runtime.entropy.below(spread))) * attempt
     }
 }
 
@@ -339,9 +355,6 @@ fn retry_after(response: &ApiResponse) -> Option<Duration> {
     let seconds = response.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
-
-const RETRY_WAIT_MS: u64 = 1000;
-const RETRY_SPREAD_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests;

@@ -95,6 +95,14 @@ impl ApiSecret {
         self.warnings.as_deref().unwrap_or_default()
     }
 
+    /// Whether nothing at all is set.
+    pub fn is_blank(&self) -> bool {
+        let named =
+            !self.request_id.is_empty() || !self.lease_id.is_empty() || self.lease_duration != 0 || self.renewable;
+        let filled = self.data.is_some() || self.warnings.is_some() || self.auth.is_some() || self.wrap_info.is_some();
+        !named && !filled
+    }
+
     /// Whether there is no data.
     pub fn is_empty(&self) -> bool {
         self.data.as_ref().is_none_or(Map::is_empty)

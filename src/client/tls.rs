@@ -131,10 +131,22 @@ fn describe(error: &Error, name: &str) -> String {
         Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             return "http: server gave HTTP response to HTTPS client".to_string();
         }
-        Error::AlertReceived(alert) => return format!("remote error: tls: {alert:?}"),
+        Error::AlertReceived(alert) => return format!("remote error: tls: {}", words(&format!("{alert:?}"))),
         other => return format!("tls: {other}"),
     };
     format!("tls: failed to verify certificate: x509: {reason}")
+}
+
+/// `BadCertificate` as `bad certificate`.
+fn words(camel: &str) -> String {
+    let mut text = String::new();
+    for (at, letter) in camel.chars().enumerate() {
+        if letter.is_uppercase() && at > 0 {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
 }
 
 /// `DnsName("a")` and `IpAddress(1.2.3.4)` as `a` and `1.2.3.4`.

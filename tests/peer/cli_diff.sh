@@ -7,12 +7,15 @@
 # PEER_CLIENT  `bao` or `vault`; our client is called through a link of its name, so that both name themselves alike.
 # SERVER       the binary that serves (`server -dev ...`), by default PEER_CLIENT; give OUR_CLIENT to check our server.
 #
-# The commands are in cli_commands.txt beside this script. A line `#! reason` before a command marks a deliberate
+# RAFT=1       the server is not initialised and stores with Raft in a directory.
+# VERBOSE=1    shows deliberate differences as well.
+#
+# The commands are in cli_commands.txt (RAFT: cli_raft_commands.txt) beside this script. A line `#! reason` before a command marks a deliberate
 # difference: it is run and shown, but not counted. The exit code is 1 if anything else differs.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 peer=$(command -v "$1") ours=$(command -v "$2") server=$(command -v "${3:-$1}")
-commands=${COMMANDS:-$here/cli_commands.txt}
+commands=$here/cli${RAFT:+_raft}_commands.txt
 port=${PORT:-18777}
 work=$(mktemp -d)
 trap 'kill "${pid:-0}" 2>/dev/null; rm -rf "$work"' EXIT
@@ -27,11 +30,11 @@ normalise() {
         -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z| \+0000 UTC)/TIME/g' \
         -e 's/[0-9]{2} [A-Z][a-z]{2} [0-9]{2} [0-9:]{5} UTC/TIME/g' \
         -e 's/\b(s|b|hvs|hvb|hvr)\.[A-Za-z0-9_-]{20,}/TOKEN/g' \
-        -e 's/\b[A-Za-z0-9]{24}\b/ACCESSOR/g' \
+        -e 's#[A-Za-z0-9+/]{43,44}=?#KEY#g' -e 's/\b[A-Za-z0-9]{24}\b/ACCESSOR/g' \
         -e 's/_[0-9a-f]{8}\b/_ID/g' -e 's/vault-cluster-[0-9a-f]{8}/CLUSTER/g' \
         -e 's/\b17[0-9]{8}\b/UNIXTIME/g' \
-        -e 's/767h59m5[0-9]s/768h/g' -e 's/276479[0-9]/2764800/g' \
-        -e 's/Encryption Count +[0-9]+/Encryption Count N/' -e 's/"encryptions": [0-9]+/"encryptions": N/' "$1"
+        -e 's/767h59m5[0-9]s/768h/g' -e 's/4m5[0-9]s/5m/g' -e 's/59m5[0-9]s/1h/g' -e 's/276479[0-9]/2764800/g' \
+        -e 's/Encryption Count +[0-9]+/Encryption Count N/' -e 's/"encryptions": [0-9]+/"encryptions": 0/' "$1"
 }
 
 # JSON by content, not by the order of keys; the headers of a cURL line in one order.
@@ -49,11 +52,28 @@ run() {
     local name=$1 C=$2
     mkdir -p "$work/$name/home" "$work/$name/out"
     cd "$work/$name" || exit 1
-    HOME=$work/$name/home "$server" server -dev -dev-root-token-id=root -dev-listen-address="127.0.0.1:$port" \
-        -dev-no-store-token >"$work/$name.log" 2>&1 &
-    pid=$!
     export HOME=$work/$name/home VAULT_ADDR=http://127.0.0.1:$port VAULT_TOKEN=root
-    for _ in $(seq 100); do "$peer" status >/dev/null 2>&1 && break; sleep 0.1; done
+    if [ -n "${RAFT:-}" ]; then
+        cat >server.hcl <<CONFIG
+storage "raft" {
+  path    = "$work/$name/data"
+  node_id = "n1"
+}
+listener "tcp" {
+  address     = "127.0.0.1:$port"
+  tls_disable = true
+}
+api_addr     = "http://127.0.0.1:$port"
+cluster_addr = "http://127.0.0.1:$((port + 1))"
+CONFIG
+        mkdir data
+        "$server" server -config=server.hcl >"$work/$name.log" 2>&1 &
+    else
+        "$server" server -dev -dev-root-token-id=root -dev-listen-address="127.0.0.1:$port" -dev-no-store-token \
+            >"$work/$name.log" 2>&1 &
+    fi
+    pid=$!
+    for _ in $(seq 100); do "$peer" status >/dev/null 2>&1; [ $? != 1 ] && break; sleep 0.1; done
     local at=0 line
     while IFS= read -r line <&3; do
         case $line in '' | '#'*) continue ;; esac

@@ -88,7 +88,7 @@ pub async fn write(context: &Context, write: Write) -> Outcome {
 
 /// Runs `delete`.
 pub async fn delete(context: &Context, delete: Delete) -> Outcome {
-    let (path, rest) = first(delete.args, "1")?;
+    let (path, rest) = first(delete.args, "at least 1")?;
     let path = clean_path(&path);
     let query = query(&data::parse_kv(&context.runtime, &rest).await?);
     let client = context.client().await?;

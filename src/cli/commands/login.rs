@@ -183,7 +183,7 @@ async fn by_method(
 fn ask(context: &Context, question: &str) -> Result<String, String> {
     match context.global.non_interactive {
         true => Err("refusing to read from stdin with -non-interactive specified".to_string()),
-        false => prompt::hidden(question),
+        false => prompt::hidden(question, std::io::stderr()),
     }
 }
 

@@ -241,9 +241,11 @@ async fn unseal(context: &Context, unseal: Unseal) -> Outcome {
 
 fn ask_for_key(context: &Context) -> Result<String, Failure> {
     if context.global.non_interactive {
-        return Err(Failure::local("Refusing to read from stdin with -non-interactive specified"));
+        return Err(Failure::local(
+            "Refusing to read from stdin with -non-interactive specified; specify unseal\nkey as an argument to this command",
+        ));
     }
-    prompt::hidden("Unseal Key (will be hidden): ").map_err(|reason| {
+    prompt::hidden("Unseal Key (will be hidden): ", std::io::stdout()).map_err(|reason| {
         Failure::local(format!(
             "An error occurred attempting to ask for an unseal key. The raw error message
 is shown below, but usually this is because you attempted to pipe a value

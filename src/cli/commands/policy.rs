@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{exactly, incorrect};
+use super::exactly;
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome, data, policy_format};
 use crate::client::ApiRequest;
+use crate::runtime::disk::Open;
 
 /// This command groups what is done with policies. Users can write, read, and list policies.
 #[derive(Debug, clap::Subcommand)]
@@ -56,7 +57,7 @@ pub struct WriteArgs {
 /// Runs a `policy` command.
 pub async fn run(context: &Context, policy: Policy) -> Outcome {
     match policy {
-        Policy::Write(args) => write(context, incorrect(args.args)?).await,
+        Policy::Write(args) => write(context, exactly(args.args)?).await,
         Policy::Read(args) => read(context, exactly(args.args)?).await,
         Policy::List(args) => list(context, args.args).await,
         Policy::Delete(args) => delete(context, exactly(args.args)?).await,
@@ -137,8 +138,15 @@ async fn format(context: &Context, [path]: [String; 1]) -> Outcome {
     let text = String::from_utf8(text).map_err(|_| Failure::local("failed to parse policy: it is not UTF-8"))?;
     let formatted = policy_format::format(&text);
     let formatted = formatted.map_err(|reason| Failure::local(format!("failed to parse policy: {reason}")))?;
-    let written = context.runtime.disk.replace(Path::new(&path), formatted.into()).await;
+    let written = overwrite(context, Path::new(&path), formatted).await;
     written.map_err(|error| Failure::local(format!("Error writing result: {}", data::open_error(&path, &error))))?;
     output::out(&format!("Success! Formatted policy: {path}"));
     Ok(0)
+}
+
+/// In place: the file keeps its owner, mode and links.
+async fn overwrite(context: &Context, path: &Path, text: String) -> std::io::Result<()> {
+    let file = context.runtime.disk.open(path, Open { truncate: true, ..Open::default() }).await?;
+    file.write_at(0, text.into()).await?;
+    file.sync().await
 }

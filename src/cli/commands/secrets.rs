@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{clean_path, exactly, first};
+use super::{clean_path, exactly};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome, table, value};
@@ -104,8 +104,7 @@ pub async fn run(context: &Context, secrets: Secrets) -> Outcome {
 }
 
 async fn enable(context: &Context, enable: Enable) -> Outcome {
-    let (kind, rest) = first(enable.args.clone(), "1")?;
-    exactly::<0>(rest)?;
+    let [kind] = exactly(enable.args.clone())?;
     let mut kind = kind.trim().to_string();
     if kind == "plugin" {
         kind = enable.plugin_name.clone().ok_or_else(|| Failure::local("The plugin type requires -plugin-name"))?;
@@ -175,7 +174,12 @@ async fn list(context: &Context, list: List) -> Outcome {
     let client = context.client().await?;
     let answer = context.logical(&client, ApiRequest::get("sys/mounts")).await;
     let answer = answer.map_err(|failure| failure.context("Error listing secrets engines"))?;
-    let mounts = answer.and_then(|answer| answer.data).unwrap_or_default();
+    let mut mounts = answer.and_then(|answer| answer.data).unwrap_or_default();
+    for mount in mounts.values_mut().filter_map(Value::as_object_mut) {
+        for key in ["deprecation_status", "plugin_version", "running_plugin_version", "running_sha256"] {
+            mount.entry(key).or_insert_with(|| "".into());
+        }
+    }
     if context.format != Format::Table {
         return output::structured(context, &mounts);
     }

@@ -213,10 +213,10 @@ async fn revoke(context: &Context, revoke: Revoke) -> Outcome {
         (true, _, _, Some(_)) => return wrong(format!("Too many arguments with -self (expected 0, got {got})")),
         (false, _, _, _) if got > 1 => return wrong(format!("Too many arguments (expected 1 or -self, got {got})")),
         (false, _, _, None) => return wrong("Not enough arguments (expected 1 or -self, got 0)".to_string()),
-        (true, true, _, _) => return wrong("Cannot use -self with -accessor".to_string()),
-        (true, _, mode, _) if !mode.is_empty() => return wrong("Cannot use -self with -mode".to_string()),
+        (true, true, _, _) => return wrong("Cannot use -self with -accessor!".to_string()),
+        (true, _, mode, _) if !mode.is_empty() => return wrong("Cannot use -self with -mode!".to_string()),
         (true, ..) => ApiRequest::new(Method::PUT, "auth/token/revoke-self"),
-        (_, true, mode @ ("orphan" | "path"), _) => return wrong(format!("Cannot use -accessor with -mode={mode}")),
+        (_, true, mode @ ("orphan" | "path"), _) => return wrong(format!("Cannot use -accessor with -mode={mode}!")),
         (_, true, "", Some(accessor)) => {
             ApiRequest::post("auth/token/revoke-accessor", json!({ "accessor": accessor }))
         }
