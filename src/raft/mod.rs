@@ -9,6 +9,7 @@ pub mod lead;
 pub mod log;
 pub mod node;
 mod node_file;
+mod observe;
 pub mod read_index;
 pub mod settings;
 pub mod snapshot;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Raft;
+use super::observe;
 use super::identity::{Identity, IdentityError};
 use super::log::{self, Log};
 use super::node::{OpenRaft, Options};
@@ -86,6 +87,7 @@ impl Raft {
         let mut state_options = state_machine::Options::new(engine, incarnation);
         state_options.background_flush = background_flush;
         let (machine, state) = StateMachine::open(runtime, &options.data_dir, state_options, log_sync).await?;
+        observe::tell_start(runtime, &identity, &log, &state);
         let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
             .await
             .map_err(|error| StartError::Listen { address: listen, error })?;
@@ -98,6 +100,7 @@ impl Raft {
         let receiver = Receiver::new(runtime.clone(), options.data_dir.clone(), state.clone());
         raft_server::serve(&transport, &openraft, Arc::new(receiver));
         let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
+        tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
         for task in [raft_rt::scope(seed ^ 2, raft.clone().mind_leadership())] {

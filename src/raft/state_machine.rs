@@ -24,7 +24,7 @@ use super::state::{OpenError, State};
 use super::types::{Entry, Incarnation, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::runtime::disk::{Disk, Open};
 use crate::runtime::point::mutant;
-use crate::runtime::{Pool, Runtime};
+use crate::runtime::{Pool, Runtime, Trace};
 
 /// Returns once every entry that was submitted to the log up to an index is durable, and every truncation before it.
 /// An index beyond the log's end (a snapshot is being installed) waits for what there is.
@@ -68,6 +68,7 @@ pub struct StateMachine {
     meta: Meta,
     store: Arc<Store>,
     log_sync: LogSync,
+    trace: Trace,
     unflushed: u64,
     /// Generations that were replaced while readers still held them.
     retired: Vec<(Engine, u64)>,
@@ -110,6 +111,7 @@ impl StateMachine {
             meta,
             store,
             log_sync,
+            trace: runtime.trace.clone(),
             unflushed: 0,
             retired,
         };
@@ -123,13 +125,27 @@ impl StateMachine {
     pub async fn apply_entries(&mut self, entries: Vec<Entry>) -> io::Result<Vec<Applied>> {
         self.shared.check()?;
         let (engine, meta, incarnation) = (self.engine.clone(), self.meta.clone(), self.options.incarnation);
+        let told: Vec<(LogId, String)> =
+            if self.trace.is_on() { entries.iter().map(|entry| (entry.log_id, digest(entry))).collect() } else { Vec::new() };
         let work = move || apply::apply(&engine, meta, &entries, incarnation);
         let applied = if self.engine.never_blocks() { work() } else { self.home.offload.run(Pool::State, work).await };
         let (meta, changes, answers) = applied.map_err(|error| self.shared.faulted(error))?;
         self.unflushed = self.unflushed.saturating_add(written(&changes, answers.len()));
         self.meta = meta;
         self.shared.publish(&self.meta, changes.keys());
+        self.tell_applied(&told);
         Ok(answers)
+    }
+
+    /// Tells a simulation's checkers what was applied, and the set hash after the last of it.
+    fn tell_applied(&self, entries: &[(LogId, String)]) {
+        for (at, (id, digest)) in entries.iter().enumerate() {
+            let last = at + 1 == entries.len();
+            let state = if last { format!("{:?}", self.shared.fingerprint().hashes) } else { String::new() };
+            let state = if last { short_hash(state.as_bytes()) } else { "-".to_string() };
+            let (index, term) = (id.index, id.leader_id.term);
+            self.trace.event("raft", format_args!("apply index={index} term={term} entry={digest} state={state}"));
+        }
     }
 
     /// Makes the state durable as it is now, the log first. Once this returns nothing before the applied index is
@@ -313,12 +329,27 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: Checkpoint) -> Result<(), io::Error> {
         self.shared.check()?;
         let installed = self.install(&snapshot).await;
-        installed.map_err(|error| self.shared.faulted(error))
+        installed.map_err(|error| self.shared.faulted(error))?;
+        let (index, state) = (self.meta.index(), short_hash(format!("{:?}", self.shared.fingerprint().hashes).as_bytes()));
+        self.trace.event("raft", format_args!("install index={index} state={state}"));
+        Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<StateSnapshot>, io::Error> {
         Ok(self.store.newest().map(snapshot))
     }
+}
+
+/// A short hash of an entry, for the trace.
+fn digest(entry: &Entry) -> String {
+    match &entry.payload {
+        openraft::EntryPayload::Normal(command) => short_hash(&command.0),
+        other => short_hash(format!("{other:?}").as_bytes()),
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    hex::encode(&blake3::hash(bytes).as_bytes()[..8])
 }
 
 /// Finishes a checkpoint whose files are taken.

@@ -1,7 +1,7 @@
 //! The network: turmoil's, under a name layer of our own. In turmoil a host's name and IP are one for good; here a node
 //! has a virtual address (`10.0.1.2`) that the driver can change while the node keeps its disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -25,6 +25,10 @@ pub struct Names(Arc<Mutex<Table>>);
 struct Table {
     host_of: BTreeMap<IpAddr, String>,
     address_of: BTreeMap<String, IpAddr>,
+    /// Hosts that are up without a process: they refuse connections.
+    refusing: BTreeSet<String>,
+    /// Directed cuts, from and to.
+    cut: BTreeSet<(String, String)>,
 }
 
 impl Names {
@@ -43,6 +47,23 @@ impl Names {
     /// Panics if the host has none.
     pub fn address(&self, host: &str) -> IpAddr {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).address_of[host]
+    }
+
+    /// Whether `host` refuses connections: its process is dead, the machine is up.
+    pub fn set_refusing(&self, host: &str, refusing: bool) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusing { table.refusing.insert(host.to_string()) } else { table.refusing.remove(host) };
+    }
+
+    /// The directed cuts of this moment: a refusal cannot cross one.
+    pub fn set_cuts(&self, cut: BTreeSet<(String, String)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cut = cut;
+    }
+
+    fn refuses(&self, from: &str, to: &str) -> bool {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cut = |a: &str, b: &str| table.cut.contains(&(a.to_string(), b.to_string()));
+        table.refusing.contains(to) && !cut(from, to) && !cut(to, from)
     }
 
     fn host(&self, address: IpAddr) -> Option<String> {
@@ -74,6 +95,12 @@ impl NetworkSource for SimNetwork {
                 tokio::time::sleep(NOBODY_ANSWERS).await;
                 return Err(io::ErrorKind::HostUnreachable.into());
             };
+            // In turmoil a connect to a dead process hangs; a real machine refuses it at once.
+            if names.refuses(&me, &target) {
+                trace.event("net", format_args!("connect {address} refused"));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             let result = turmoil::net::TcpStream::connect((target.as_str(), port)).await;
             gate.pass().await;
             match &result {

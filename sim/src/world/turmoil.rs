@@ -189,7 +189,12 @@ impl World {
             let order = self.hands.0.orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some((order, done)) = order else { return };
             match order {
-                Order::Crash(nodes) => nodes.into_iter().for_each(|node| self.crash(node)),
+                Order::Crash(nodes) => {
+                    for node in nodes {
+                        self.crash(node);
+                        self.hands.0.names.set_refusing(&self.hands.nodes()[node].name, true);
+                    }
+                }
                 Order::PowerCut(nodes) => self.power_cut(&nodes),
                 Order::Start(node) => self.start(node),
                 Order::Links => self.set_links(),
@@ -203,6 +208,7 @@ impl World {
         for node in self.hands.nodes().to_vec() {
             if matches!(node.status(), Status::Exited(_)) && self.sim.is_host_running(node.name.as_str()) {
                 self.sim.crash(node.name.as_str());
+                self.hands.0.names.set_refusing(&node.name, true);
             }
         }
     }
@@ -236,6 +242,7 @@ impl World {
     fn start(&mut self, index: usize) {
         let node = Arc::clone(&self.hands.nodes()[index]);
         node.set_status(Status::Running);
+        self.hands.0.names.set_refusing(&node.name, false);
         self.sim.bounce(node.name.as_str());
     }
 
@@ -243,6 +250,8 @@ impl World {
     fn set_links(&mut self) {
         let links = self.hands.0.links.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let nodes = self.hands.nodes().to_vec();
+        let named = links.cut.iter().map(|(a, b)| (nodes[*a].name.clone(), nodes[*b].name.clone()));
+        self.hands.0.names.set_cuts(named.collect());
         for a in &nodes {
             self.sim.repair(a.name.as_str(), LOAD);
             for b in nodes.iter().filter(|b| b.index > a.index) {

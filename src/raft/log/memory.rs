@@ -252,6 +252,11 @@ impl Memory {
         ready.into_iter().map(|(_, reply): (u64, Reply)| reply).collect()
     }
 
+    /// Entries below this index are durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
     /// Waits for the entries up to `index` to be durable: answers at once, or keeps `reply` for later.
     pub(super) fn wait_durable(&mut self, index: u64, reply: Reply) {
         let answer = match &self.fault {

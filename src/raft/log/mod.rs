@@ -186,6 +186,12 @@ impl Log {
         Ok(Log { shared: Arc::clone(&shared), _owner: Arc::new(Owner { shared, space }) })
     }
 
+    /// The last index and the term of the vote that recovery found; right after [`Log::open`].
+    pub(super) fn found(&self) -> (Option<u64>, u64) {
+        let memory = self.shared.memory();
+        (memory.last().map(|last| last.index), memory.vote.as_ref().map_or(0, |vote| vote.leader_id.term))
+    }
+
     /// Waits until the entries up to `index` are durable. Purged ones count as durable.
     ///
     /// # Errors
@@ -274,6 +280,17 @@ impl Shared {
 
     fn trace(&self, text: fmt::Arguments<'_>) {
         self.trace.event("log", text);
+    }
+
+    /// Tells a simulation's checkers what is durable and about to be acknowledged.
+    fn promise(&self, written: &memory::Written, durable: u64) {
+        if let Some(vote) = &written.vote {
+            let (term, voted_for) = (vote.leader_id.term, vote.leader_id.voted_for);
+            self.trace.event("raft", format_args!("vote term={term} for={}", voted_for.unwrap_or_default()));
+        }
+        if let (false, Some(index)) = (written.entries.is_empty(), durable.checked_sub(1)) {
+            self.trace.event("raft", format_args!("durable index={index}"));
+        }
     }
 
     async fn watch_space(self: Arc<Self>) {

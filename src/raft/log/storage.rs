@@ -65,7 +65,8 @@ impl RaftLogStorage<TypeConfig> for Log {
 
     /// Returns at once; durable with the next group, before whatever is appended after it.
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.shared.trace(format_args!("truncate after={last_log_id:?}"));
+        let from = last_log_id.map_or(0, |last| last.index + 1);
+        self.shared.trace.event("raft", format_args!("truncate from={from}"));
         self.shared.change(|memory| memory.truncate(last_log_id));
         Ok(())
     }

@@ -224,10 +224,12 @@ impl Writer {
 
     /// Shows a durable group to readers, then calls back in order.
     fn complete(&self, written: Written) {
-        let waiters = {
+        let (waiters, durable) = {
             let mut memory = self.shared.memory();
-            memory.complete(&written, self.mark, self.shared.options.recent_bytes)
+            let waiters = memory.complete(&written, self.mark, self.shared.options.recent_bytes);
+            (waiters, memory.durable())
         };
+        self.shared.promise(&written, durable);
         for item in written.done {
             match item {
                 Item::Flushed(callback) => callback.io_completed(Ok(())),

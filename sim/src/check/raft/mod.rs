@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! start    incarnation= counter= term= last= applied=   after recovery, before anything is sent
-//! role     incarnation= term= role= last=               role: leader, follower, candidate, learner
-//! vote     incarnation= term= for=                      a vote for `for` is durable
-//! durable  incarnation= index= term=                    the log is synced up to `index`
-//! truncate incarnation= from=                           entries from `from` on are dropped
-//! apply    incarnation= index= term= entry= state=      entry: hash of the entry; state: set hash after it, or -
-//! install  incarnation= index= term= state=             a snapshot took the state machine's place
-//! mark     incarnation= last= committed= applied= flushed= snapshot= purged=   whenever one of them has changed
-//! refuse   incarnation= reason=                         the node does not take part, and why
+//! role     term= role= last=               role: leader, follower, candidate, learner
+//! vote     term= for=                      a vote for `for` is durable
+//! durable  index=                          the log is synced up to `index`
+//! truncate from=                           entries from `from` on are dropped
+//! apply    index= term= entry= state=      entry: hash of the entry; state: set hash after it, or -
+//! install  index= state=                   a snapshot took the state machine's place
+//! mark     last= committed= applied= flushed= snapshot= purged=   whenever one of them has changed
+//! refuse   reason=                         the node does not take part, and why
 //! ```
 
 pub mod election_safety;
@@ -32,6 +32,7 @@ pub struct RaftEvent<'a> {
     /// Its name.
     pub name: &'a str,
     fields: BTreeMap<&'a str, &'a str>,
+    incarnation: u64,
 }
 
 impl<'a> RaftEvent<'a> {
@@ -47,7 +48,7 @@ impl<'a> RaftEvent<'a> {
 
     /// The emitting node and incarnation: who a durable promise binds.
     pub fn who(&self) -> (&'a str, u64) {
-        (self.event.node.as_str(), self.number("incarnation").unwrap_or(0))
+        (self.event.node.as_str(), self.incarnation)
     }
 }
 
@@ -57,11 +58,20 @@ impl std::fmt::Display for RaftEvent<'_> {
     }
 }
 
-/// The Raft events of a run, in order.
+/// The Raft events of a run, in order. Where an event does not say which incarnation it is of, it is of that of the
+/// node's last `start`.
 pub fn events(events: &[Event]) -> impl Iterator<Item = RaftEvent<'_>> {
-    events.iter().filter(|event| event.kind == "raft").map(|event| {
+    let mut incarnations: BTreeMap<&str, u64> = BTreeMap::new();
+    events.iter().filter(|event| event.kind == "raft").map(move |event| {
         let mut words = event.text.split(' ');
         let name = words.next().unwrap_or("");
-        RaftEvent { event, name, fields: words.filter_map(|word| word.split_once('=')).collect() }
+        let fields: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
+        let node = event.node.as_str();
+        let said = fields.get("incarnation").and_then(|text| text.parse().ok());
+        let incarnation = said.or_else(|| incarnations.get(node).copied()).unwrap_or(0);
+        if name == "start" {
+            incarnations.insert(node, incarnation);
+        }
+        RaftEvent { event, name, fields, incarnation }
     })
 }
