@@ -186,10 +186,11 @@ impl Log {
         Ok(Log { shared: Arc::clone(&shared), _owner: Arc::new(Owner { shared, space }) })
     }
 
-    /// Waits until the entries up to `index` are durable. Purged ones count as durable.
+    /// Waits until the entries up to `index` are durable, or those that there are if it is beyond the log's end. Purged
+    /// ones count as durable.
     ///
     /// # Errors
-    /// If the log is faulted, or has no such entry.
+    /// If the log is faulted.
     pub async fn sync_to(&self, index: u64) -> io::Result<()> {
         let (reply, answer) = oneshot::channel();
         self.shared.memory().wait_durable(index, reply);

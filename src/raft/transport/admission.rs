@@ -50,6 +50,8 @@ pub struct Introduction {
     pub start: Start,
     /// The last log id, if known.
     pub last_log: Option<LogId>,
+    /// Where its clients are sent to; empty if it has none.
+    pub api_address: String,
     /// How fit it is.
     pub fitness: FitnessReport,
     /// Grant and address; absent before the node belongs to a cluster.
@@ -134,8 +136,8 @@ pub(super) fn admit(hello: &Hello, proven: PublicKey, rules: &Rules<'_>) -> Resu
     if hello.protocol != PROTOCOL {
         return Err(Answer::Refused(format!("protocol {}; this node speaks {PROTOCOL}", hello.protocol)));
     }
-    if hello.label.len() > MAX_LABEL {
-        return Err(Answer::Refused("the node_id is too long".into()));
+    if hello.label.len() > MAX_LABEL || hello.introduction.api_address.len() > MAX_LABEL {
+        return Err(Answer::Refused("the node_id or the api_addr is too long".into()));
     }
     let Some(cluster) = rules.identity.cluster() else {
         return Err(Answer::Retry("this node belongs to no cluster yet".into()));
@@ -237,8 +239,8 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::io::Result<T> {
 
 /// The version of hellos and frames that this build speaks.
 pub const PROTOCOL: u16 = 1;
-/// Bytes of a `node_id`.
-const MAX_LABEL: usize = 256;
+/// Bytes of a `node_id` or an `api_addr`.
+const MAX_LABEL: usize = 512;
 /// The longest hello or answer: [`MAX_CARDS`](crate::raft::address_book::MAX_CARDS) cards of some 600 bytes.
 pub(super) const MAX_HELLO: usize = 64 << 10;
 

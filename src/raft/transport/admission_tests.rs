@@ -39,6 +39,7 @@ impl World {
                 incarnation: self.theirs.incarnation(),
                 start: Start { counter: self.theirs.counter(), nonce: self.theirs.nonce(), term: 0 },
                 last_log: None,
+                api_address: String::new(),
                 fitness: FitnessReport::default(),
                 card: Some(PeerCard { grant, record }),
                 book: Vec::new(),

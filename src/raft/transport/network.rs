@@ -305,3 +305,7 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
 /// Pauses after failures.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;
