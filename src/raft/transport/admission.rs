@@ -77,13 +77,13 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Come in.
-    Admitted(Introduction),
+    Admitted(Box<Introduction>),
     /// Not now: nothing is wrong for good.
     Retry(String),
     /// Not as you are. It says nothing about membership.
     Refused(String),
     /// The dialler's removal is committed. Only this makes a node "removed".
-    Removed(Removal),
+    Removed(Box<Removal>),
 }
 
 /// Says that an incarnation was removed from its cluster, signed by a member.
@@ -204,7 +204,10 @@ fn check_member(introduction: &Introduction, proven: PublicKey, cluster: &Cluste
 fn removal(incarnation: Incarnation, rules: &Rules<'_>) -> Option<Answer> {
     let index = (rules.removed)(incarnation)?;
     let refused = || Answer::Refused("this node was removed".into());
-    Some(Removal::sign(rules.identity, incarnation, index).map_or_else(refused, Answer::Removed))
+    Some(
+        Removal::sign(rules.identity, incarnation, index)
+            .map_or_else(refused, |removal| Answer::Removed(Box::new(removal))),
+    )
 }
 
 fn learn(introduction: &Introduction, book: &AddressBook, cluster: &Cluster) {

@@ -115,7 +115,7 @@ async fn a_removed_member_gets_the_proof_and_a_copy_none() {
         let cluster = world.theirs.cluster().unwrap();
         assert!(removal.verify(&cluster, world.theirs.incarnation()));
         assert!(!removal.verify(&cluster, world.ours.incarnation()));
-        assert!(!Removal { index: 10, ..removal.clone() }.verify(&cluster, world.theirs.incarnation()));
+        assert!(!Removal { index: 10, ..(*removal).clone() }.verify(&cluster, world.theirs.incarnation()));
         assert!(!removal.verify(&Cluster { keys: vec![[3; 32]], ..cluster }, world.theirs.incarnation()));
     }
 }

@@ -231,7 +231,7 @@ where
                 }
                 else => return None,
             };
-            let Some(sent) = self.pending.pop_front() else { return None };
+            let sent = self.pending.pop_front()?;
             let result = answer.and_then(|answer| result(&answer, sent.previous, sent.last));
             return Some(match result {
                 Ok(Ok(log_id)) => (Ok(Ok(log_id)), Some(self)),

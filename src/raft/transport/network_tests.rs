@@ -47,7 +47,8 @@ async fn start(net: &TestNet, root: &std::path::Path, label: &str, seed: u64) ->
         max_in_snapshot_log_to_keep: 0,
         ..Config::default()
     };
-    let built = openraft::Raft::build(inner.id(), Arc::new(config.validate().unwrap()), transport.network(), log, machine);
+    let built =
+        openraft::Raft::build(inner.id(), Arc::new(config.validate().unwrap()), transport.network(), log, machine);
     let raft = raft_rt::scope(seed, built).await.unwrap();
     let served = transport.serve_raft(&raft, &inner.directory);
     raft_rt::scope(seed ^ 1, async { raft.run() }).await;
@@ -168,10 +169,7 @@ async fn lost_bytes_cost_a_connection_not_the_cluster() {
         tokio::time::sleep(Duration::from_millis(120)).await;
         net.silence(false);
         let began = tokio::time::Instant::now();
-        until("somebody leads and commits", || {
-            nodes.iter().any(|node| node.leader() == Some(node.inner.id()))
-        })
-        .await;
+        until("somebody leads and commits", || nodes.iter().any(|node| node.leader() == Some(node.inner.id()))).await;
         let leader = nodes.iter().find(|node| node.leader() == Some(node.inner.id())).unwrap();
         tokio::time::timeout(Duration::from_secs(5), leader.write("again", 10)).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());

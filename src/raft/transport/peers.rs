@@ -59,7 +59,7 @@ pub enum Event {
     /// A member told a fitness that differs from the last.
     Fitness(Incarnation, Fitness),
     /// A member says, with proof, that this node was removed.
-    Removed(Removal),
+    Removed(Box<Removal>),
     /// A member refuses this node as it is, for example as a copy.
     Refused(String),
 }
