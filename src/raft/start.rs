@@ -11,9 +11,7 @@ use super::node::{OpenRaft, Options};
 use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
-use super::snapshot::{Checkpoint, Receiver};
-use super::transport::network::NetworkFactory;
-use super::transport::{Kind, Transport, TransportConfig, raft_server};
+use super::transport::{Kind, Transport, TransportConfig};
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -93,12 +91,11 @@ impl Raft {
             .map_err(|error| StartError::Listen { address: listen, error })?;
         let config = settings::config(&label, options.timing, APPEND_ENTRIES_MAX);
         let config = config.validate().map_err(|error| StartError::Raft(error.to_string()))?;
-        let network = NetworkFactory::<Checkpoint>::new(&transport);
+        let network = transport.network();
         let built = OpenRaft::build(incarnation, Arc::new(config), network, log.clone(), machine);
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
-        let receiver = Receiver::new(runtime.clone(), options.data_dir.clone(), state.clone());
-        raft_server::serve(&transport, &openraft, Arc::new(receiver));
+        transport.serve_raft(&openraft, &options.data_dir, engine);
         let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
         tokio::spawn(raft.clone().observe());
         raft.serve_read_index();

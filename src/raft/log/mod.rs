@@ -192,10 +192,11 @@ impl Log {
         (memory.last().map(|last| last.index), memory.vote.as_ref().map_or(0, |vote| vote.leader_id.term))
     }
 
-    /// Waits until the entries up to `index` are durable. Purged ones count as durable.
+    /// Waits until the entries up to `index` are durable, or those that there are if it is beyond the log's end. Purged
+    /// ones count as durable.
     ///
     /// # Errors
-    /// If the log is faulted, or has no such entry.
+    /// If the log is faulted.
     pub async fn sync_to(&self, index: u64) -> io::Result<()> {
         let (reply, answer) = oneshot::channel();
         self.shared.memory().wait_durable(index, reply);
@@ -286,7 +287,7 @@ impl Shared {
     fn promise(&self, written: &memory::Written, durable: u64) {
         if let Some(vote) = &written.vote {
             let (term, voted_for) = (vote.leader_id.term, vote.leader_id.voted_for);
-            self.trace.event("raft", format_args!("vote term={term} for={}", voted_for.unwrap_or_default()));
+            self.trace.event("raft", format_args!("vote term={term} for={}", voted_for));
         }
         if let (false, Some(index)) = (written.entries.is_empty(), durable.checked_sub(1)) {
             self.trace.event("raft", format_args!("durable index={index}"));

@@ -4,7 +4,6 @@
 mod manifest;
 mod staging;
 pub(crate) mod store;
-mod transfer;
 
 use std::fmt;
 use std::io;
@@ -15,7 +14,6 @@ use bytes::Bytes;
 
 pub use manifest::{FileEntry, Manifest, ManifestError};
 pub use staging::{Staging, StagingError};
-pub use transfer::Receiver;
 
 use crate::runtime::Disk;
 use crate::runtime::disk::Open;

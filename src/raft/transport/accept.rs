@@ -160,7 +160,7 @@ impl Transport {
         let ours = self.introduction(hello.purpose);
         let told = ours.fitness;
         let (peer, answer) = match decision {
-            Ok(peer) => (Some(peer), Answer::Admitted(ours)),
+            Ok(peer) => (Some(peer), Answer::Admitted(Box::new(ours))),
             Err(answer) => {
                 tracing::info!(?from, label = hello.label, ?answer, "a node was not admitted");
                 (None, answer)

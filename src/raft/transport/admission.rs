@@ -50,6 +50,8 @@ pub struct Introduction {
     pub start: Start,
     /// The last log id, if known.
     pub last_log: Option<LogId>,
+    /// Where its clients are sent to; empty if it has none.
+    pub api_address: String,
     /// How fit it is.
     pub fitness: FitnessReport,
     /// Grant and address; absent before the node belongs to a cluster.
@@ -75,13 +77,13 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Come in.
-    Admitted(Introduction),
+    Admitted(Box<Introduction>),
     /// Not now: nothing is wrong for good.
     Retry(String),
     /// Not as you are. It says nothing about membership.
     Refused(String),
     /// The dialler's removal is committed. Only this makes a node "removed".
-    Removed(Removal),
+    Removed(Box<Removal>),
 }
 
 /// Says that an incarnation was removed from its cluster, signed by a member.
@@ -134,8 +136,8 @@ pub(super) fn admit(hello: &Hello, proven: PublicKey, rules: &Rules<'_>) -> Resu
     if hello.protocol != PROTOCOL {
         return Err(Answer::Refused(format!("protocol {}; this node speaks {PROTOCOL}", hello.protocol)));
     }
-    if hello.label.len() > MAX_LABEL {
-        return Err(Answer::Refused("the node_id is too long".into()));
+    if hello.label.len() > MAX_LABEL || hello.introduction.api_address.len() > MAX_LABEL {
+        return Err(Answer::Refused("the node_id or the api_addr is too long".into()));
     }
     let Some(cluster) = rules.identity.cluster() else {
         return Err(Answer::Retry("this node belongs to no cluster yet".into()));
@@ -202,7 +204,10 @@ fn check_member(introduction: &Introduction, proven: PublicKey, cluster: &Cluste
 fn removal(incarnation: Incarnation, rules: &Rules<'_>) -> Option<Answer> {
     let index = (rules.removed)(incarnation)?;
     let refused = || Answer::Refused("this node was removed".into());
-    Some(Removal::sign(rules.identity, incarnation, index).map_or_else(refused, Answer::Removed))
+    Some(
+        Removal::sign(rules.identity, incarnation, index)
+            .map_or_else(refused, |removal| Answer::Removed(Box::new(removal))),
+    )
 }
 
 fn learn(introduction: &Introduction, book: &AddressBook, cluster: &Cluster) {
@@ -237,8 +242,8 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::io::Result<T> {
 
 /// The version of hellos and frames that this build speaks.
 pub const PROTOCOL: u16 = 1;
-/// Bytes of a `node_id`.
-const MAX_LABEL: usize = 256;
+/// Bytes of a `node_id` or an `api_addr`.
+const MAX_LABEL: usize = 512;
 /// The longest hello or answer: [`MAX_CARDS`](crate::raft::address_book::MAX_CARDS) cards of some 600 bytes.
 pub(super) const MAX_HELLO: usize = 64 << 10;
 

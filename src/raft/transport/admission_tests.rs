@@ -39,6 +39,7 @@ impl World {
                 incarnation: self.theirs.incarnation(),
                 start: Start { counter: self.theirs.counter(), nonce: self.theirs.nonce(), term: 0 },
                 last_log: None,
+                api_address: String::new(),
                 fitness: FitnessReport::default(),
                 card: Some(PeerCard { grant, record }),
                 book: Vec::new(),
@@ -114,7 +115,7 @@ async fn a_removed_member_gets_the_proof_and_a_copy_none() {
         let cluster = world.theirs.cluster().unwrap();
         assert!(removal.verify(&cluster, world.theirs.incarnation()));
         assert!(!removal.verify(&cluster, world.ours.incarnation()));
-        assert!(!Removal { index: 10, ..removal.clone() }.verify(&cluster, world.theirs.incarnation()));
+        assert!(!Removal { index: 10, ..(*removal).clone() }.verify(&cluster, world.theirs.incarnation()));
         assert!(!removal.verify(&Cluster { keys: vec![[3; 32]], ..cluster }, world.theirs.incarnation()));
     }
 }

@@ -165,14 +165,14 @@ impl Transport {
         expected: Option<Incarnation>,
     ) -> Result<Introduction, DialError> {
         match answer {
-            Answer::Admitted(theirs) if purpose == Purpose::Join => Ok(theirs),
+            Answer::Admitted(theirs) if purpose == Purpose::Join => Ok(*theirs),
             Answer::Admitted(theirs) => {
                 let cluster = self.0.identity.cluster().ok_or(DialError::Unknown)?;
                 if expected.is_some_and(|expected| expected != theirs.incarnation) {
                     return Err(DialError::Refused("another incarnation answered".into()));
                 }
                 admission::check_welcome(&theirs, key, &cluster, &self.0.book).map_err(DialError::Refused)?;
-                Ok(theirs)
+                Ok(*theirs)
             }
             Answer::Retry(reason) => Err(DialError::Retry(reason)),
             Answer::Refused(reason) => {
@@ -185,7 +185,7 @@ impl Transport {
                 if !removal.verify(&cluster, self.0.identity.incarnation()) {
                     return Err(DialError::Refused("a removal without proof".into()));
                 }
-                let first = self.facts().removed.replace(removal.clone()).is_none();
+                let first = self.facts().removed.replace((*removal).clone()).is_none();
                 if first {
                     tracing::error!(index = removal.index, "this node was removed from the cluster");
                     self.tell(Event::Removed(removal));

@@ -9,10 +9,11 @@
 //! | `link`, `dial` | the connection to one peer, made on demand |
 //! | `accept` | the listener |
 //! | `peers` | what is known of each peer |
-//! | `network`, `raft_server`, `messages`, `snapshot` | openraft's RPCs over all this |
+//! | `network`, `raft_server`, `messages`, `snapshot`, `checkpoints` | openraft's RPCs over all this |
 
 mod accept;
 pub mod admission;
+mod checkpoints;
 mod dial;
 pub mod frame;
 pub mod kind;
@@ -43,6 +44,7 @@ pub use dial::{DialError, JoinReply};
 pub use kind::Kind;
 pub use mux::CallError;
 pub use peers::{Event, PeerStatus};
+pub use raft_server::Served;
 pub use serve::Handler;
 
 use self::link::Link;
@@ -301,9 +303,19 @@ impl Transport {
         Some(PeerCard { grant, record: super::address_book::AddressRecord::sign(&self.0.identity, sequence, &address) })
     }
 
-    /// The address that peers are told, `host:port`.
+    /// Where this node says that it can be reached.
     pub fn advertised(&self) -> String {
         self.facts().advertised().1
+    }
+
+    /// Where a peer said that it can be reached; `None` if it never did.
+    pub fn address_of(&self, incarnation: Incarnation) -> Option<String> {
+        self.0.book.address(incarnation)
+    }
+
+    /// Sets the API address that peers are told, in hellos from now on.
+    pub fn set_api_address(&self, address: &str) {
+        self.facts().api_address = address.to_string();
     }
 
     /// Changes the address that peers are told, in hellos from now on.

@@ -5,7 +5,7 @@
 //! requests take another one, and what may be repeated is given up at once (in a simulation a lost packet silences a
 //! stream for good).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -286,7 +286,7 @@ impl Mux {
     fn fail(&self, reason: &str) {
         let mut calls = self.calls();
         calls.closed.get_or_insert_with(|| reason.to_string());
-        let unsent = self.0.out.close();
+        let unsent: BTreeSet<u64> = self.0.out.close().into_iter().collect();
         for (id, (_, answer)) in std::mem::take(&mut calls.waiting) {
             let error = match unsent.contains(&id) {
                 true => CallError::NotSent(reason.to_string()),

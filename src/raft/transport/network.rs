@@ -231,7 +231,7 @@ where
                 }
                 else => return None,
             };
-            let Some(sent) = self.pending.pop_front() else { return None };
+            let sent = self.pending.pop_front()?;
             let result = answer.and_then(|answer| result(&answer, sent.previous, sent.last));
             return Some(match result {
                 Ok(Ok(log_id)) => (Ok(Ok(log_id)), Some(self)),
@@ -305,3 +305,7 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
 /// Pauses after failures.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use super::serve::Handler;
 use super::{PeerInfo, Transport};
 use crate::raft::address_book::Start;
 use crate::raft::types::{Incarnation, LogId, Member};
+use crate::runtime::{Clock, UnixTime};
 
 /// A peer, as of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +24,29 @@ pub struct PeerStatus {
     pub address: Option<String>,
     /// Whether a connection to or from it is open.
     pub connected: bool,
-    /// When anything was last received from it, on boot time; `None` if never in this process.
+    /// How long ago anything was last received from it, on boot time; `None` if never in this process.
     pub last_heard: Option<Duration>,
     /// What it last said of its fitness; `None` if it never did in this process.
     pub fitness: Option<Fitness>,
+    /// Whether it said that it is fit, in this process.
+    pub fit: bool,
+    /// Where its clients are sent to; empty if it has not said.
+    pub api_address: String,
     /// The last log id in its last hello.
     pub last_log: Option<LogId>,
+}
+
+impl PeerStatus {
+    /// Whether anything was received from it within `limit`.
+    pub fn is_recent(&self, limit: Duration) -> bool {
+        self.last_heard.is_some_and(|age| age <= limit)
+    }
+
+    /// When anything was last received from it, on the wall clock as it is now.
+    pub fn last_heard_at(&self, clock: &Clock) -> Option<UnixTime> {
+        let age = i64::try_from(self.last_heard?.as_nanos()).unwrap_or(i64::MAX);
+        Some(UnixTime(clock.now().0.saturating_sub(age)))
+    }
 }
 
 /// What happens to peers and to this node among them.
@@ -41,7 +59,7 @@ pub enum Event {
     /// A member told a fitness that differs from the last.
     Fitness(Incarnation, Fitness),
     /// A member says, with proof, that this node was removed.
-    Removed(Removal),
+    Removed(Box<Removal>),
     /// A member refuses this node as it is, for example as a copy.
     Refused(String),
 }
@@ -53,6 +71,7 @@ pub(super) struct Facts {
     pub(super) term: u64,
     pub(super) last_log: Option<LogId>,
     pub(super) removed: Option<Removal>,
+    pub(super) api_address: String,
     fitness: FitnessReport,
     advertise: String,
     sequence: u64,
@@ -62,6 +81,7 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerFacts {
     pub(super) label: String,
+    pub(super) api_address: String,
     pub(super) fitness: Option<FitnessReport>,
     pub(super) last_log: Option<LogId>,
     pub(super) heard: Option<Duration>,
@@ -75,6 +95,7 @@ impl Facts {
             term: 0,
             last_log: None,
             removed: None,
+            api_address: String::new(),
             // Until it is told otherwise, a node is sealed.
             fitness: FitnessReport { fitness: Fitness { sealed: true, ..Fitness::default() }, ..Default::default() },
             advertise: advertise.to_string(),
@@ -112,6 +133,7 @@ impl Transport {
         for (incarnation, link) in self.links().iter() {
             open.entry(*incarnation).or_default().extend(link.mux());
         }
+        let now = self.0.runtime.clock.boot();
         let facts = self.facts();
         let own = self.0.identity.incarnation();
         let known = facts.members.keys().chain(facts.peers.keys()).chain(open.keys());
@@ -119,6 +141,7 @@ impl Transport {
         let status = |incarnation: Incarnation| {
             let (member, peer) = (facts.members.get(&incarnation), facts.peers.get(&incarnation));
             let open = open.get(&incarnation).map_or(&[][..], Vec::as_slice);
+            let fitness = peer.and_then(|peer| peer.fitness).map(|report| report.fitness);
             let heard = open.iter().map(Mux::heard_boot).chain(peer.and_then(|peer| peer.heard)).max();
             PeerStatus {
                 incarnation,
@@ -129,8 +152,10 @@ impl Transport {
                     .unwrap_or_default(),
                 address: self.0.book.address(incarnation).or_else(|| member.map(|member| member.address.clone())),
                 connected: open.iter().any(Mux::is_usable),
-                last_heard: heard,
-                fitness: peer.and_then(|peer| peer.fitness).map(|report| report.fitness),
+                last_heard: heard.map(|heard| now.saturating_sub(heard)),
+                fitness,
+                fit: fitness.is_some_and(Fitness::is_fit),
+                api_address: peer.map(|peer| peer.api_address.clone()).unwrap_or_default(),
                 last_log: peer.and_then(|peer| peer.last_log),
             }
         };
@@ -171,6 +196,11 @@ impl Transport {
         }
     }
 
+    /// Whether this node may serve: unsealed and able to audit. See [`Transport::set_fitness`].
+    pub fn set_fit(&self, fit: bool) {
+        self.set_fitness(Fitness { sealed: !fit, ..Fitness::default() });
+    }
+
     /// What this node tells of itself when a connection is made.
     pub(super) fn introduction(&self, purpose: super::Purpose) -> Introduction {
         let (card, book) = match purpose {
@@ -183,6 +213,7 @@ impl Transport {
             incarnation: identity.incarnation(),
             start: Start { counter: identity.counter(), nonce: identity.nonce(), term: facts.term },
             last_log: facts.last_log,
+            api_address: facts.api_address.clone(),
             fitness: self.own_report(&facts),
             card,
             book,
@@ -198,6 +229,7 @@ impl Transport {
             let entry = facts.peers.entry(peer).or_default();
             entry.label = mux.peer().label.clone();
             entry.last_log = theirs.last_log;
+            entry.api_address = theirs.api_address.clone();
             (facts.report(peer, theirs.fitness), self.own_report(&facts))
         };
         if own != told {

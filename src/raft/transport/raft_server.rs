@@ -96,7 +96,7 @@ fn serve_snapshots<SM>(
 ) where
     SM: RaftStateMachine<TypeConfig>,
 {
-    let receiving = Arc::new(Receiving { sink, current: Mutex::new(None) });
+    let receiving = Arc::new(Receiving { sink, current: Mutex::new(None), installing: tokio::sync::Mutex::new(()) });
     let (begin, metrics) = (Arc::clone(&receiving), raft.metrics());
     handle(transport, Kind::SnapshotBegin, move |peer, body| {
         let (receiving, metrics) = (Arc::clone(&begin), metrics.clone());
@@ -107,6 +107,8 @@ fn serve_snapshots<SM>(
             if vote > ask.vote {
                 return Ok(encode(&Begun::HigherVote(vote)));
             }
+            // What is being installed must not be swept away by the next transfer.
+            let _idle = receiving.installing.try_lock().map_err(|_| "a snapshot is being installed")?;
             let transfer = transfer_id(&ask.manifest);
             let missing = receiving.sink.begin(ask.manifest).await.map_err(text)?;
             receiving.set(Some(transfer));
@@ -130,6 +132,7 @@ fn serve_snapshots<SM>(
             let finish: Finish = request(&body)?;
             is_own(&peer, &finish.vote)?;
             receiving.check(finish.transfer)?;
+            let _installing = receiving.installing.lock().await;
             let snapshot = receiving.sink.finish().await.map_err(text)?;
             receiving.set(None);
             let snapshot = Snapshot { meta: finish.meta, snapshot };
@@ -142,6 +145,7 @@ fn serve_snapshots<SM>(
 struct Receiving<D> {
     sink: Arc<dyn SnapshotSink<D>>,
     current: Mutex<Option<TransferId>>,
+    installing: tokio::sync::Mutex<()>,
 }
 
 impl<D> Receiving<D> {

@@ -128,7 +128,9 @@ pub(super) async fn send<D: SnapshotSource>(
             let chunk = encode(&Chunk { transfer, file: file.clone(), offset, bytes });
             sent.push_back(mux.start(Kind::SnapshotChunk, chunk).await?);
             offset = next;
-            if sent.len() >= CHUNKS_IN_FLIGHT && let Some(first) = sent.pop_front() {
+            if sent.len() >= CHUNKS_IN_FLIGHT
+                && let Some(first) = sent.pop_front()
+            {
                 first.wait(CHUNK_DEADLINE).await?;
             }
         }
