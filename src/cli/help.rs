@@ -68,12 +68,12 @@ fn group(command: &clap::Command, full: &str, root: bool) -> String {
 }
 
 fn leaf(command: &clap::Command, full: &str) -> String {
-    let positional = command.get_positionals().next();
+    let positional = command.get_positionals().find(|arg| !arg.is_hide_set());
     let positional = positional.and_then(|arg| arg.get_value_names()?.first().map(ToString::to_string));
     let usage = positional.map_or_else(String::new, |names| format!(" {names}"));
     let mut text = format!("Usage: {full} [options]{usage}\n\n{}\n", about(command));
     let mut headings: Vec<&str> = Vec::new();
-    let flags: Vec<_> = command.get_opts().filter(|arg| !arg.is_hide_set()).collect();
+    let flags: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
     for flag in &flags {
         let heading = flag.get_help_heading().unwrap_or(COMMAND);
         if !headings.contains(&heading) {

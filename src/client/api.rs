@@ -177,8 +177,7 @@ impl Client {
 
     /// `sys/health` by GET: the status code and the body, whatever they say.
     pub async fn health(&self) -> Result<ApiResponse, ClientError> {
-        let response = self.with(|config| config.max_retries = 0).send_any(ApiRequest::get("sys/health")).await?;
-        Ok(response)
+        self.send_any(ApiRequest::get("sys/health").once()).await
     }
 
     /// `sys/seal-status`.

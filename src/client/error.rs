@@ -29,7 +29,7 @@ pub enum ClientError {
     #[error("{0}")]
     Setup(String),
     /// An answer's body has not the expected shape.
-    #[error("error parsing the response: {0}")]
+    #[error("{0}")]
     Body(String),
 }
 

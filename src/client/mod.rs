@@ -62,12 +62,22 @@ pub struct ApiRequest {
     pub merge_patch: bool,
     /// Sent without a token.
     pub anonymous: bool,
+    /// Never repeated.
+    pub once: bool,
 }
 
 impl ApiRequest {
     /// A request without query and body.
     pub fn new(method: Method, path: impl Into<String>) -> ApiRequest {
-        ApiRequest { method, path: path.into(), query: Vec::new(), body: None, merge_patch: false, anonymous: false }
+        ApiRequest {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            merge_patch: false,
+            anonymous: false,
+            once: false,
+        }
     }
 
     /// `GET path`.
@@ -112,6 +122,12 @@ impl ApiRequest {
         self
     }
 
+    /// Is never repeated.
+    pub fn once(mut self) -> ApiRequest {
+        self.once = true;
+        self
+    }
+
     /// Sends no token.
     pub fn anonymous(mut self) -> ApiRequest {
         self.anonymous = true;
@@ -147,7 +163,13 @@ impl ApiResponse {
 
     /// The body as `T`.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.raw).map_err(|error| ClientError::Body(error.to_string()))
+        serde_json::from_slice(&self.raw).map_err(|error| match (&self.body, self.raw.trim_ascii().first()) {
+            // Something else than this API answers: a proxy's page, another service.
+            (None, Some(first)) if !b"{[\"-0123456789tfn".contains(first) => {
+                ClientError::Body(format!("invalid character {:?} looking for beginning of value", char::from(*first)))
+            }
+            _ => ClientError::Body(format!("error parsing the response: {error}")),
+        })
     }
 }
 
@@ -217,7 +239,8 @@ impl Client {
         };
         let address = self.0.address.clone().map_err(|reason| broken(reason, false))?;
         let http = self.http_request(&request)?;
-        match tokio::time::timeout(self.0.config.timeout, self.send_with_retries(&address, http)).await {
+        let retries = if request.once { 0 } else { self.0.config.max_retries };
+        match tokio::time::timeout(self.0.config.timeout, self.send_with_retries(&address, http, retries)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(Broken { reason, sent })) => Err(broken(reason, sent)),
             Err(_) => Err(broken("context deadline exceeded".to_string(), true)),
@@ -278,7 +301,12 @@ impl Client {
         Ok(HttpRequest { method: request.method.clone(), path: path_and_query(request), headers, body })
     }
 
-    async fn send_with_retries(&self, address: &Address, request: HttpRequest) -> Result<ApiResponse, Broken> {
+    async fn send_with_retries(
+        &self,
+        address: &Address,
+        request: HttpRequest,
+        max: u32,
+    ) -> Result<ApiResponse, Broken> {
         let reads = request.method == Method::GET || request.method == Method::HEAD;
         let mut retries = 0;
         loop {
@@ -287,7 +315,7 @@ impl Client {
                 Ok(response) => retry_status(response.status, reads),
                 Err(broken) => reads || !broken.sent,
             };
-            if !again || retries >= self.0.config.max_retries {
+            if !again || retries >= max {
                 return result;
             }
             retries += 1;

@@ -194,10 +194,13 @@ impl ServerCertVerifier for Verifier {
         };
         let result = web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match result {
-            // The dates were checked before this error arises.
             Err(Error::InvalidCertificate(CertificateError::Other(other)))
-                if format!("{other:?}").contains("CaUsedAsEndEntity") && self.trusted.contains(end_entity) =>
+                if format!("{other:?}").contains("CaUsedAsEndEntity") =>
             {
+                // The dates were checked before this error arises.
+                if !self.trusted.contains(end_entity) {
+                    return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+                }
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::kv_metadata::{self, Metadata};
-use super::{clean_path, exactly, first};
-use crate::cli::context::{Context, failure};
+use super::kv_place::Place;
+use super::{exactly, first};
+use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
-use crate::cli::{EXIT_LOCAL, EXIT_SERVER, Failure, Outcome, data, table};
-use crate::client::{ApiRequest, ApiSecret, Client, ClientError};
+use crate::cli::{Failure, Outcome, data, table};
+use crate::client::{ApiRequest, ApiSecret, Client};
 
 /// This command has subcommands for the key-value store, e.g. `kv put -mount=secret foo bar=baz`, `kv get -mount=secret foo`.
 #[derive(Debug, clap::Subcommand)]
@@ -38,7 +39,7 @@ pub enum Kv {
 pub struct Mount {
     /// Where the KV store is mounted; the argument is then a path inside it. Else the argument begins with the mount.
     #[arg(long, value_name = "string", default_value = "")]
-    mount: String,
+    pub mount: String,
 }
 
 /// `kv get`.
@@ -141,77 +142,6 @@ pub async fn run(context: &Context, kv: Kv) -> Outcome {
         Kv::List(args) => list(context, args).await,
         Kv::Rollback(args) => rollback(context, args).await,
     }
-}
-
-/// A secret's place: which mount, which version of the engine, which path in it.
-pub struct Place {
-    /// With its slash.
-    mount: String,
-    /// Whether the mount is version 2.
-    pub v2: bool,
-    given: String,
-    by_flag: bool,
-}
-
-impl Place {
-    /// Asks the server what `path` belongs to.
-    pub async fn find(context: &Context, client: &Client, mount: &Mount, path: &str) -> Result<Place, Failure> {
-        let (path, flag) = (clean_path(path), clean_path(&mount.mount));
-        let by_flag = !flag.is_empty();
-        let (mount, v2) = detect(context, client, if by_flag { &flag } else { &path }).await?;
-        let given = if by_flag && v2 { join(&[&mount, &path]) } else { path };
-        Ok(Place { mount, v2, given, by_flag })
-    }
-
-    /// The API's path: with `kind` (`data`, `metadata`, ...) after the mount for version 2.
-    pub fn path(&self, kind: &str) -> String {
-        if !self.v2 {
-            return if self.by_flag { join(&[&self.mount, &self.given]) } else { self.given.clone() };
-        }
-        if self.given == self.mount.trim_end_matches('/') {
-            return join(&[&self.mount, kind]);
-        }
-        join(&[&self.mount, kind, self.given.strip_prefix(&self.mount).unwrap_or(&self.given)])
-    }
-}
-
-/// The mount of a path and whether it is KV version 2.
-async fn detect(context: &Context, client: &Client, path: &str) -> Result<(String, bool), Failure> {
-    let request = ApiRequest::get(format!("sys/internal/ui/mounts/{path}"));
-    let plain = client.config().wrap_ttl.is_some().then(|| client.with(|config| config.wrap_ttl = None));
-    let answer = match plain.as_ref().unwrap_or(client).send(request).await {
-        Ok(response) => response.secret().unwrap_or_default(),
-        // A server that does not know the question has version 1 only.
-        Err(error) if error.status() == Some(404) => return Ok((String::new(), false)),
-        Err(error) => {
-            if context.only_shows() && matches!(error, ClientError::Api(_)) {
-                output::err(&format!(
-                    "This output flag requires the success of a preflight request \nto determine the version of a KV secrets \
-                     engine. Please \nre-run this command with a token with read access to {path}. \nNote that if the path \
-                     you are trying to reach is a KV v2 path, your token's policy must \nallow read access to that path in \
-                     the format 'mount-path/data/foo', not just 'mount-path/foo'."
-                ));
-                return Err(Failure { code: EXIT_SERVER, ..Failure::default() });
-            }
-            return Err(failure(error));
-        }
-    };
-    let mount = answer.get("path").and_then(Value::as_str).unwrap_or_default().to_string();
-    let version = answer.get("options").and_then(|options| options.get("version")).and_then(Value::as_str);
-    Ok((mount, version == Some("2")))
-}
-
-/// Joins the parts of a path with one slash between, none around, and without empty, `.` and `..` parts.
-fn join(parts: &[&str]) -> String {
-    let mut clean: Vec<&str> = Vec::new();
-    for part in parts.iter().flat_map(|part| part.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(clean.pop()),
-            part => clean.push(part),
-        }
-    }
-    clean.join("/")
 }
 
 async fn get(context: &Context, get: Get) -> Outcome {
@@ -457,10 +387,7 @@ async fn rollback(context: &Context, rollback: Rollback) -> Outcome {
     let version = match rollback.version {
         None => return Err(Failure::local("Version flag must be specified")),
         Some(version) if version <= 0 => {
-            return Err(Failure {
-                code: EXIT_LOCAL,
-                ..Failure::local(format!("Invalid value {version} for the version flag"))
-            });
+            return Err(Failure::local(format!("Invalid value {version} for the version flag")));
         }
         Some(version) => version,
     };
@@ -498,23 +425,5 @@ pub fn section(title: &str, map: &Map<String, Value>) {
     output::out(&table::map_header(title, map));
     if !map.is_empty() {
         output::out(&table::map(map));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_get_their_kind_after_the_mount() {
-        let path = |mount: &str, given: &str, v2: bool, by_flag: bool, kind: &str| {
-            Place { mount: mount.to_string(), v2, given: given.to_string(), by_flag }.path(kind)
-        };
-        assert_eq!(path("secret/", "secret/a/b", true, false, "data"), "secret/data/a/b");
-        assert_eq!(path("secret/", "secret", true, false, "metadata"), "secret/metadata");
-        assert_eq!(path("secret/", "secret/data/a", true, false, "data"), "secret/data/data/a");
-        assert_eq!(path("kv1/", "kv1/a", false, false, "data"), "kv1/a");
-        assert_eq!(path("kv1/", "a", false, true, "data"), "kv1/a");
-        assert_eq!(join(&["a//", "/b/../c", "."]), "a/c");
     }
 }

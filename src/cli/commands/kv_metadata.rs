@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::exactly;
-use super::kv::{Mount, Place, path_header, section};
+use super::kv::{Mount, path_header, section};
+use super::kv_place::Place;
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome};

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod kv;
 pub mod kv_metadata;
+pub mod kv_place;
 pub mod login;
 pub mod operator;
 pub mod policy;

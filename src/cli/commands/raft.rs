@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{at_most_one, exactly, incorrect};
+use super::{at_most_one, incorrect};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome, data, table};
@@ -48,7 +48,7 @@ pub struct Join {
     args: Vec<String>,
 }
 
-/// `operator raft list-peers`.
+/// `operator raft list-peers`. Arguments are ignored.
 #[derive(Debug, clap::Args)]
 pub struct ListPeers {
     #[arg(hide = true)]
@@ -110,8 +110,7 @@ async fn text_or_file(context: &Context, text: &str) -> Result<String, Failure> 
     String::from_utf8(bytes).map_err(|_| Failure::local(format!("{path} is not UTF-8")))
 }
 
-async fn list_peers(context: &Context, list: ListPeers) -> Outcome {
-    exactly::<0>(list.args)?;
+async fn list_peers(context: &Context, _list: ListPeers) -> Outcome {
     let client = context.client().await?;
     let answer = context.logical(&client, ApiRequest::get("sys/storage/raft/configuration")).await;
     let answer = answer.map_err(|failure| failure.context("Error reading the raft cluster configuration"))?;

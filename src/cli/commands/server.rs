@@ -101,3 +101,31 @@ impl Server {
 }
 
 const DEV: &str = "Dev Options";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Invocation, parse};
+    use crate::cli::commands::Command;
+
+    fn args(line: &str, env: &[(&str, &str)]) -> ServerArgs {
+        match parse(line.split(' ').map(str::to_string).collect()) {
+            Invocation::Run(cli) => match cli.command {
+                Command::Server(server) => server.into_args(&cli.global, &Env::of(env)),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_come_before_the_environment() {
+        let env = [("VAULT_CONFIG_PATH", "/e"), ("VAULT_LOG_LEVEL", "warn"), ("HOME", "/root")];
+        let server = args("server -config=a.hcl -config b -log-level=debug -dev-tls -dev-tls-cert-dir=/d", &env);
+        assert_eq!(server.config, [PathBuf::from("a.hcl"), PathBuf::from("b")]);
+        assert_eq!((server.log_level.as_deref(), server.dev, server.dev_tls), (Some("debug"), true, true));
+        let server = args("server", &env);
+        assert_eq!((server.config, server.log_level.as_deref(), server.dev), (vec!["/e".into()], Some("warn"), false));
+        assert_eq!(server.dev_token_file, Some("/root/.vault-token".into()));
+    }
+}

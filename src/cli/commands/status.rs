@@ -93,9 +93,8 @@ fn rows(seal: &SealStatus, leader: &Leader) -> Vec<table::Row> {
         if leader.is_self && !leader.active_time.is_empty() && !leader.active_time.starts_with("0001-") {
             add("Active Since", leader.active_time.clone());
         }
-        if !leader.is_self {
-            let address = Some(leader.leader_address.clone()).filter(|address| !address.is_empty());
-            add("Active Node Address", address.unwrap_or_else(|| "<none>".to_string()));
+        if !leader.is_self && !leader.leader_address.is_empty() {
+            add("Active Node Address", leader.leader_address.clone());
         }
         if leader.performance_standby {
             add("Performance Standby Node", "true".to_string());

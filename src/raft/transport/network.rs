@@ -115,22 +115,18 @@ impl<D: SnapshotSource> RaftNetworkV2<TypeConfig> for Network<D> {
             Kind::Heartbeat => deadline,
             _ => self.transport.config().handshake,
         };
-        Box::pin(async move {
-            let mux = self.transport.connection(self.target, connect).await;
-            let mux = mux.map_err(|error| self.failed(RPCTypes::AppendEntries, connect, error))?;
-            let pipeline = Pipeline {
-                transport: self.transport.clone(),
-                target: self.target,
-                kind: self.kind,
-                deadline,
-                mux,
-                input: Some(input),
-                pending: VecDeque::new(),
-            };
-            let answers =
-                futures_util::stream::unfold(Some(pipeline), |pipeline| async move { pipeline?.next().await });
-            Ok(Box::pin(answers) as AppendStream<'s>)
-        })
+        let pipeline = Pipeline {
+            transport: self.transport.clone(),
+            target: self.target,
+            kind: self.kind,
+            connect,
+            deadline,
+            mux: None,
+            input: Some(input),
+            pending: VecDeque::new(),
+        };
+        let answers = futures_util::stream::unfold(Some(pipeline), |pipeline| async move { pipeline?.next().await });
+        Box::pin(std::future::ready(Ok(Box::pin(answers) as AppendStream<'s>)))
     }
 
     async fn vote(
@@ -193,8 +189,11 @@ struct Pipeline<S> {
     transport: Transport,
     target: Incarnation,
     kind: Kind,
+    connect: Duration,
     deadline: Duration,
-    mux: Mux,
+    /// Connected with the first request: openraft paces its retries by when it hands that out, so a session that failed
+    /// before would be repeated without a pause.
+    mux: Option<Mux>,
     input: Option<S>,
     pending: VecDeque<Sent>,
 }
@@ -244,7 +243,11 @@ where
     async fn send(&mut self, request: &AppendEntriesRequest<TypeConfig>) -> Result<(), CallError> {
         let previous = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(previous);
-        let pending = tokio::time::timeout(self.deadline, self.mux.start(self.kind, encode(request))).await;
+        let mux = match &self.mux {
+            Some(mux) => mux,
+            None => self.mux.insert(self.transport.connection(self.target, self.connect).await?),
+        };
+        let pending = tokio::time::timeout(self.deadline, mux.start(self.kind, encode(request))).await;
         let pending = pending.map_err(|_| CallError::NotSent("no room on the connection in time".into()))??;
         self.pending.push_back(Sent { pending, previous, last, until: Instant::now() + self.deadline });
         Ok(())

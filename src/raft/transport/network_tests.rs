@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 
 use super::*;
@@ -59,7 +60,17 @@ impl Node {
     async fn write(&self, key: &str, length: usize) -> u64 {
         let put = Write::Put { key: key.to_string().into(), value: vec![7; length].into() };
         let command = Command::encode(&Body::Batch(Batch { writes: vec![put], ..Batch::default() }));
-        self.raft.client_write(command).await.unwrap().data.index
+        for _ in 0..300 {
+            match self.raft.client_write(command.clone()).await {
+                Ok(written) => return written.data.index,
+                // A leader takes nothing before a quorum has acknowledged it: it was not appended.
+                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("no leader in time")
     }
 
     fn leader(&self) -> Option<u64> {
@@ -114,12 +125,16 @@ async fn three_nodes_replicate_and_survive_their_leader() {
     let dead = nodes.remove(0);
     dead.raft.shutdown().await.unwrap();
     dead.inner.transport.shutdown().await;
+    let dials = net.dials();
     until("another leads", || nodes.iter().any(|node| node.leader() == Some(node.inner.id()))).await;
     let leader = nodes.iter().position(|node| node.leader() == Some(node.inner.id())).unwrap();
     let last = nodes[leader].write("after", 10).await;
     for node in &nodes {
         until("both have applied", || node.state.applied() >= last).await;
     }
+    // The dead one is tried again and again, with pauses.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(net.dials() - dials < 60, "{} dials", net.dials() - dials);
 }
 
 #[tokio::test]
