@@ -291,6 +291,7 @@ impl Core {
         let Some(config) = self.joining_seal_config() else { return Ok(false) };
         if let Some(key) = self.with_progress(|progress| progress.resolve(&config))? {
             self.hold_seal_key(Arc::new(key));
+            self.shares.notify_one();
         }
         Ok(false)
     }
@@ -320,6 +321,11 @@ impl Core {
             joining.requested.push(target);
         }
         Ok(bare(json!({ "joined": true })))
+    }
+
+    /// Waits until shares have made an answer to the challenge possible.
+    pub async fn shares_came(&self) {
+        self.shares.notified().await;
     }
 
     /// Targets that operators asked for.

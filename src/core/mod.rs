@@ -76,6 +76,8 @@ pub struct Inner {
     held_seal_key: Mutex<Option<Arc<crate::seal::SealKey>>>,
     /// One attempt to open the seal at a time.
     opening: tokio::sync::Mutex<()>,
+    /// Tells that shares have made an answer to a challenge possible.
+    shares: tokio::sync::Notify,
     /// Since when this node is active.
     active_since: Mutex<Option<crate::runtime::UnixTime>>,
     /// Removed incarnations and the log index of each removal.
@@ -123,6 +125,7 @@ impl Core {
             progress: Mutex::new(UnsealProgress::default()),
             held_seal_key: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
+            shares: tokio::sync::Notify::new(),
             active_since: Mutex::new(None),
             removed: Mutex::new(BTreeMap::new()),
             leader_api: Mutex::new(None),

@@ -227,7 +227,7 @@ impl Core {
         if !self.with_progress(|progress| progress.is_complete(&config)) {
             return self.seal_status(Vec::new()).await;
         }
-        match tokio::time::timeout(UNSEAL_WAIT, self.finish_unseal()).await {
+        match tokio::time::timeout(UNSEAL_WAIT, self.until_unsealed()).await {
             Ok(Ok(true)) => self.seal_status(Vec::new()).await,
             Ok(Err(error)) => Err(error),
             Ok(Ok(false)) | Err(_) => {
@@ -237,6 +237,16 @@ impl Core {
                 };
                 self.seal_status(vec![format!("the unseal is pending: this node waits {waits}")]).await
             }
+        }
+    }
+
+    /// Tries to unseal until it succeeds or the shares turn out wrong.
+    async fn until_unsealed(&self) -> Result<bool> {
+        loop {
+            if self.finish_unseal().await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -71,7 +71,7 @@ impl Raft {
                 if (!fit || stuck || self.fault().is_some()) && !crate::runtime::point::mutant("keep-leadership") {
                     self.hand_over_if_possible().await;
                 }
-            } else if !fit && self.fault().is_none() {
+            } else if !fit && self.fault().is_none() && self.is_voter() {
                 leaderless = self.leaderless(leaderless).await;
                 if leaderless > self.patience() {
                     tracing::info!("no leader for {leaderless:?}: this sealed node stands for election as caretaker");

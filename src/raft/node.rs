@@ -283,6 +283,13 @@ impl Raft {
         metrics.membership_config.membership().voter_ids().next().is_some()
     }
 
+    /// Whether this node votes.
+    pub fn is_voter(&self) -> bool {
+        let metrics = self.0.openraft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().any(|id| id == metrics.id)
+    }
+
     /// Whether this node is alone in its membership, or has none.
     pub fn is_alone(&self) -> bool {
         let metrics = self.0.openraft.metrics();

@@ -30,11 +30,14 @@ pub(super) async fn follow(core: Core, runtime: Runtime, configured: Vec<RetryJo
         }
         let requested = core.requested_targets();
         for target in configured.iter().chain(&requested) {
+            if core.belongs().await.unwrap_or(false) {
+                return;
+            }
             if let Err(error) = step(&core, &runtime, target).await {
                 tracing::debug!(target = %target.leader_api_addr, error, "joining: this target did not help");
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        let _ = tokio::time::timeout(PAUSE, core.shares_came()).await;
     }
 }
 
