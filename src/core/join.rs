@@ -204,8 +204,18 @@ fn read<T: DeserializeOwned>(request: &Request) -> Result<T> {
 
 impl Core {
     /// Whether this node belongs to a cluster, or founds one.
-    pub async fn belongs(&self) -> Result<bool> {
-        Ok(self.raft.identity().cluster().is_some() || self.raft.has_members())
+    pub fn belongs(&self) -> bool {
+        self.raft.identity().cluster().is_some() || self.raft.has_members()
+    }
+
+    /// Whether nobody is known to lead.
+    pub fn knows_no_leader(&self) -> bool {
+        self.raft.leader().is_none()
+    }
+
+    /// Meets the member at a cluster address, if one is there.
+    pub async fn introduce(&self, address: &str) -> bool {
+        self.raft.transport().introduce(address).await.is_ok()
     }
 
     /// What a node that joins asks with.
@@ -301,7 +311,7 @@ impl Core {
         if self.settings.storage_type != "raft" {
             return Err(Error::invalid("raft storage is not in use"));
         }
-        if self.belongs().await? {
+        if self.belongs() {
             return Err(Error::invalid("this node belongs to a cluster already"));
         }
         let address = request.text("leader_api_addr")?.unwrap_or_default();
@@ -366,6 +376,22 @@ const REQUESTED_MAX: usize = 16;
 // ---- the cluster port ----
 
 impl Core {
+    /// Reads the list of removed incarnations; whatever is removed later is heard of as it is applied.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub async fn load_removed(&self) -> Result<()> {
+        let from = schema::key(Record::Removed, b"");
+        let pairs = self.raft.state().scan(&from, &schema::prefix_end(&from), usize::MAX).await?;
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, stored) in pairs {
+            if let Some(id) = key.get(1..9).and_then(|id| id.try_into().ok()) {
+                removed.insert(u64::from_be_bytes(id), stored.revision);
+            }
+        }
+        Ok(())
+    }
+
     /// What other members, and joiners, ask the core for.
     pub fn serve_cluster_port(&self) {
         let transport = self.raft.transport();

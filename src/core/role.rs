@@ -76,6 +76,11 @@ impl Core {
         if self.is_active() { Ok(()) } else { Err(Error::Standby) }
     }
 
+    /// Where this node's clients are sent.
+    pub fn api_addr(&self) -> &str {
+        &self.settings.api_addr
+    }
+
     /// Since when this node is active; `None` if it is not.
     pub(crate) fn active_since(&self) -> Option<UnixTime> {
         let since = *self.active_since.lock().unwrap_or_else(PoisonError::into_inner);

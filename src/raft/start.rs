@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openraft::storage::RaftLogStorage;
+
 use super::Raft;
 use super::observe;
 use super::identity::{Identity, IdentityError};
@@ -89,6 +91,9 @@ impl Raft {
         let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
             .await
             .map_err(|error| StartError::Listen { address: listen, error })?;
+        let (_, term_at_start) = log.found();
+        let last_log = log.clone().get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
+        transport.set_log_facts(term_at_start, last_log.last_log_id);
         let config = settings::config(&label, options.timing, APPEND_ENTRIES_MAX);
         let config = config.validate().map_err(|error| StartError::Raft(error.to_string()))?;
         let network = transport.network();

@@ -20,24 +20,31 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long one target has to answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Follows `retry_join` and what operators ask for, until the node belongs to a cluster.
+/// Follows `retry_join` and what operators ask for until the node belongs to a cluster; from then on asks the targets
+/// where everybody is whenever there is no leader, so that a cluster re-forms whose every address has changed.
 pub(super) async fn follow(core: Core, runtime: Runtime, configured: Vec<RetryJoin>) {
     loop {
-        match core.belongs().await {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "joining: the state cannot be read"),
-        }
-        let requested = core.requested_targets();
-        for target in configured.iter().chain(&requested) {
-            if core.belongs().await.unwrap_or(false) {
-                return;
-            }
-            if let Err(error) = step(&core, &runtime, target).await {
+        let targets: Vec<RetryJoin> = configured.iter().cloned().chain(core.requested_targets()).collect();
+        for target in &targets {
+            if core.belongs() {
+                if core.knows_no_leader() {
+                    introduce(&core, target).await;
+                }
+            } else if let Err(error) = step(&core, &runtime, target).await {
                 tracing::debug!(target = %target.leader_api_addr, error, "joining: this target did not help");
             }
         }
         let _ = tokio::time::timeout(PAUSE, core.shares_came()).await;
+    }
+}
+
+/// Meets whoever is at the target's cluster port and learns the addresses that it knows.
+async fn introduce(core: &Core, target: &RetryJoin) {
+    let at = &target.leader_api_addr.at;
+    for address in cluster_port_of(at).into_iter().chain([at.to_string()]) {
+        if core.introduce(&address).await {
+            return;
+        }
     }
 }
 

@@ -45,6 +45,9 @@ pub enum ServerError {
     /// Raft, its files or its port.
     #[error(transparent)]
     Raft(#[from] StartError),
+    /// The state cannot be read.
+    #[error("the state cannot be read: {0}")]
+    State(Error),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
@@ -81,6 +84,7 @@ impl Node {
         };
         let raft = Raft::start(&data, build::setup(&config, &runtime, tuning)).await?;
         let core = Core::new(runtime.clone(), build::settings(&config), raft.clone(), Barrier::new(), metrics.clone());
+        core.load_removed().await.map_err(ServerError::State)?;
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
         let http = http::Server::start(
@@ -201,6 +205,7 @@ fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metr
             Box::pin(async move { Ok(http::forward::serve(&handler, &metrics, &bytes).await.into()) })
         }),
     );
+    raft.transport().set_api_address(core.api_addr());
     core.serve_cluster_port();
 }
 
