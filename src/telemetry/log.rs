@@ -222,7 +222,12 @@ impl LogLayer {
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
         let level = Level::of_byte(self.level.load(Ordering::Relaxed));
         let crate_name = metadata.target().split("::").next().unwrap_or("");
-        let filter = if LIBRARIES.contains(&crate_name) { level.filter_of_libraries() } else { level.filter() };
+        let filter = match crate_name {
+            // It warns of every try to reach a node that is down, many times a second.
+            "openraft" if level < Level::Debug => LevelFilter::ERROR,
+            name if LIBRARIES.contains(&name) => level.filter_of_libraries(),
+            _ => level.filter(),
+        };
         *metadata.level() <= filter
     }
 }
