@@ -9,7 +9,6 @@ use openraft::async_runtime::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Raft;
-use super::transport::PeerStatus;
 use super::types::Incarnation;
 
 /// Election timeouts without a leader after which an unfit node stands although fit ones are about.
@@ -32,13 +31,9 @@ impl Raft {
         let peers = self.inner().transport.peers();
         let voters = self.members().into_iter().filter(|member| member.voter && member.incarnation != own);
         voters.map(|member| member.incarnation).find(|id| {
-            let able = peers.iter().any(|peer| peer.incarnation == *id && is_fit(peer) && self.is_recent(peer, recent));
+            let able = peers.iter().any(|peer| peer.incarnation == *id && peer.fit && peer.is_recent(recent));
             able && self.lag(*id) == Some(0)
         })
-    }
-
-    fn is_recent(&self, peer: &PeerStatus, within: Duration) -> bool {
-        peer.last_heard.is_some_and(|at| self.inner().runtime.clock.boot().saturating_sub(at) <= within)
     }
 
     async fn hand_over(&self, target: Incarnation) -> Result<(), String> {
@@ -104,7 +99,7 @@ impl Raft {
         let own = self.inner().identity.incarnation();
         let peers = self.inner().transport.peers();
         let fit_is_near = self.members().iter().filter(|member| member.voter && member.incarnation != own).any(|member| {
-            peers.iter().any(|peer| peer.incarnation == member.incarnation && peer.connected && is_fit(peer))
+            peers.iter().any(|peer| peer.incarnation == member.incarnation && peer.connected && peer.fit)
         });
         // A sole voter has nobody to wait for; others take turns by their incarnation, which is random.
         let turn = timeout / 8 * u32::try_from(own % 8).unwrap_or(0);
@@ -126,8 +121,4 @@ impl Raft {
             }
         }
     }
-}
-
-fn is_fit(peer: &PeerStatus) -> bool {
-    peer.fitness.is_some_and(|fitness| fitness.is_fit())
 }

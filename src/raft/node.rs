@@ -341,18 +341,12 @@ impl Raft {
                     public_key: member.public_key,
                     leader: leader == Some(*id),
                     voter: voters.contains(id),
-                    last_heard: peer.and_then(|peer| peer.last_heard).map(|at| self.wall_time_of(at)),
+                    last_heard: peer.and_then(|peer| peer.last_heard_at(&self.0.runtime.clock)),
                 }
             })
             .collect();
         members.sort_by(|a, b| a.label.cmp(&b.label));
         members
-    }
-
-    fn wall_time_of(&self, boot: Duration) -> UnixTime {
-        let clock = &self.0.runtime.clock;
-        let age = clock.boot().saturating_sub(boot);
-        UnixTime(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// The members by incarnation, as the membership has them.
