@@ -32,13 +32,9 @@ impl Raft {
         let peers = self.inner().transport.peers();
         let voters = self.members().into_iter().filter(|member| member.voter && member.incarnation != own);
         voters.map(|member| member.incarnation).find(|id| {
-            let able = peers.iter().any(|peer| peer.incarnation == *id && is_fit(peer) && self.is_recent(peer, recent));
+            let able = peers.iter().any(|peer| peer.incarnation == *id && is_fit(peer) && is_recent(peer, recent));
             able && self.lag(*id) == Some(0)
         })
-    }
-
-    fn is_recent(&self, peer: &PeerStatus, within: Duration) -> bool {
-        peer.last_heard.is_some_and(|at| self.inner().runtime.clock.boot().saturating_sub(at) <= within)
     }
 
     async fn hand_over(&self, target: Incarnation) -> Result<(), String> {
@@ -126,6 +122,10 @@ impl Raft {
             }
         }
     }
+}
+
+fn is_recent(peer: &PeerStatus, within: Duration) -> bool {
+    peer.last_heard.is_some_and(|age| age <= within)
 }
 
 fn is_fit(peer: &PeerStatus) -> bool {
