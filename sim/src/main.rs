@@ -23,6 +23,9 @@ enum Command {
         /// Write the event trace to this file (`-`: standard output)
         #[arg(long, value_name = "FILE")]
         trace: Option<String>,
+        /// Write the servers' log lines of this level and above to standard error: error, warn, info, debug, trace
+        #[arg(long, value_name = "LEVEL")]
+        log: Option<tracing_subscriber::filter::LevelFilter>,
     },
     /// Run one seed in two processes and stop at the first line in which they differ
     Verify {
@@ -67,7 +70,10 @@ struct What {
 
 fn main() {
     let code = match Cli::parse().command {
-        Command::Run { what, trace } => run_one(&what, trace.as_deref()),
+        Command::Run { what, trace, log } => {
+            log.into_iter().for_each(show_log);
+            run_one(&what, trace.as_deref())
+        }
         Command::Verify { what } => verify::verify(&what.arguments()),
         Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => {
             sweep_all(scenarios, &seeds, jobs, mutant, stand_in)
@@ -75,6 +81,12 @@ fn main() {
         Command::List => list(),
     };
     std::process::exit(code);
+}
+
+/// The servers' log, in the order of the simulation; turmoil's span names the node.
+fn show_log(level: tracing_subscriber::filter::LevelFilter) {
+    let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_max_level(level);
+    subscriber.with_writer(std::io::stderr).init();
 }
 
 impl What {

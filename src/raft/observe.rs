@@ -49,12 +49,13 @@ impl Raft {
                 ];
                 (Role { term: metrics.current_term, state: metrics.state }, metrics.last_log_index, marks)
             };
-            if told_role.replace(role) != Some(role) {
+            // Term 0 is what the figures say before openraft has read its vote.
+            if role.term > 0 && told_role.replace(role) != Some(role) {
                 let Role { term, state } = role;
                 let role = format!("{state:?}").to_lowercase();
                 trace.event("raft", format_args!("role term={term} role={role} last={}", Shown(last)));
             }
-            if told_marks.replace(marks) != Some(marks) {
+            if role.term > 0 && told_marks.replace(marks) != Some(marks) {
                 let [last, committed, applied, snapshot, purged] = marks.map(Shown);
                 let text = format_args!("mark last={last} committed={committed} applied={applied} snapshot={snapshot} purged={purged}");
                 trace.event("raft", text);

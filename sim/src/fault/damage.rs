@@ -54,9 +54,10 @@ pub fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
     for path in node.disk.paths() {
         if path.to_string_lossy().contains(part) {
             let bytes = node.disk.bytes(&path).unwrap_or_default();
-            // Files are preallocated with zeros; the last tenth of what is written may be younger than the last sync mark.
-            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1) * 9 / 10);
-            if written > 0 {
+            // Files are preallocated and padded with zeros, which nothing depends on; the last tenth of what is written
+            // may be younger than the last sync mark.
+            let written: Vec<u64> = (0..).zip(&bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+            if written.len() > 1 {
                 files.push((path, written));
             }
         }
@@ -65,7 +66,7 @@ pub fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("no file to rot has `{part}` in its path")));
     }
     let (path, written) = &files[draw.index(files.len())];
-    let offset = draw.below(*written as u64);
+    let offset = written[draw.index(written.len() * 9 / 10)];
     let mask = (0..=draw.below(3)).fold(0, |mask, _| mask | 1 << draw.below(8));
     node.disk.rot(path, offset, mask)?;
     Ok(format!("{}:{offset} mask={mask:08b}", path.display()))

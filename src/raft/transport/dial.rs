@@ -177,6 +177,7 @@ impl Transport {
             Answer::Retry(reason) => Err(DialError::Retry(reason)),
             Answer::Refused(reason) => {
                 tracing::warn!(%reason, "a peer refuses this node");
+                self.0.runtime.trace.event("raft", format_args!("refuse reason={}", reason.replace(' ', "_")));
                 self.tell(Event::Refused(reason.clone()));
                 Err(DialError::Refused(reason))
             }
