@@ -5,4 +5,7 @@
 mod support;
 
 mod conformance;
+mod failover;
+mod membership;
+mod sealing;
 mod tidy;
