@@ -1,6 +1,4 @@
 //! The house rules that the compiler does not check.
-#![allow(clippy::disallowed_methods)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
