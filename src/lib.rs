@@ -1,21 +1,26 @@
 //! Holdfast: a secrets server for production that speaks the Vault HTTP API.
 //!
-//! A module may use the modules below it in this list, never those above (`tests/it/tidy.rs` checks it):
+//! A module may use those of its own row and of the rows below, never those above. `tests/it/tidy.rs` reads this table and
+//! checks it.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | people; reaches a server only through [`client`] |
-//! | [`client`] | the HTTP API as a typed client |
 //! | [`server`] | the composition root: configuration and runtime make a running node |
+//! | [`client`] | the HTTP API as a typed client |
 //! | [`http`] | listeners, TLS, routes, request limits, forwarding to the active node |
 //! | [`core`] | the request pipeline, mount table, seal state, role changes, views |
 //! | [`engines`] | secret engines behind one `Backend` trait |
-//! | [`token`] [`policy`] [`telemetry`] | who may do what, and figures |
-//! | [`barrier`] [`seal`] | encryption at rest; Shamir wrapping of the root key |
-//! | [`storage`] | ordered keys and transactions, as everything above sees them |
-//! | [`raft`] | openraft's types and settings, log, state machine, transport, membership |
+//! | [`token`] [`policy`] | who may do what |
+//! | [`logical`] | requests, answers and errors as plain values |
+//! | [`seal`] | Shamir wrapping of the root key |
+//! | [`barrier`] | encryption at rest |
+//! | [`storage`] [`raft`] | keys and transactions as everything above sees them; what replicates and keeps them |
+//! | [`telemetry`] | figures and the log of the process |
 //! | [`config`] | HCL and JSON files to a typed, validated configuration |
+//! | [`hcl`] | HCL as text to a tree that knows its lines |
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
+//! | [`limits`] [`secret`] [`duration`] | every bound; bytes that are wiped and never printed; Go's durations |
 #![forbid(unsafe_code)]
 
 pub mod barrier;
@@ -31,6 +36,7 @@ pub mod hcl;
 #[cfg(not(madsim))]
 pub mod http;
 pub mod limits;
+pub mod logical;
 pub mod policy;
 pub mod raft;
 pub mod runtime;

@@ -1,5 +1,7 @@
 //! Every bound in one place.
 
+pub mod http;
+
 use std::time::Duration;
 
 /// Keys that one page of a scan holds.

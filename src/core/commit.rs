@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Core, Error, Result, Unsealed};
 use crate::barrier::BarrierTxn;
-use crate::raft::command::{Body, Outcome};
 use crate::raft::ProposeError;
+use crate::raft::command::{Body, Outcome};
 use crate::storage::Txn;
 
 impl Core {
@@ -74,7 +74,8 @@ impl Default for Line {
 impl Line {
     /// Waits for the stripe of `path`.
     pub(crate) async fn wait(&self, path: &str) -> tokio::sync::MutexGuard<'_, ()> {
-        let stripe = Bytes::copy_from_slice(path.as_bytes()).iter().fold(0usize, |sum, b| sum.wrapping_mul(31) ^ *b as usize);
+        let stripe =
+            Bytes::copy_from_slice(path.as_bytes()).iter().fold(0usize, |sum, b| sum.wrapping_mul(31) ^ *b as usize);
         self.0[stripe % self.0.len()].lock().await
     }
 }

@@ -21,8 +21,8 @@ use crate::raft::transport::Kind;
 use crate::raft::types::{Incarnation, Member};
 use crate::runtime::Entropy;
 use crate::seal::{ChallengeKey, ClusterKey, SealKey};
-use crate::storage::schema::{self, Kind as Record};
 use crate::storage::plain;
+use crate::storage::schema::{self, Kind as Record};
 
 /// How long a challenge can be answered: shares may take hours to come.
 const CHALLENGE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -145,9 +145,10 @@ impl Core {
     /// background work.
     pub(crate) async fn promote_learners(&self, unsealed: &Unsealed) -> Result<bool> {
         let members = self.raft.members();
-        let Some(learner) = members.iter().find(|member| {
-            !member.voter && self.raft.lag(member.incarnation).is_some_and(|lag| lag <= CAUGHT_UP)
-        }) else {
+        let Some(learner) = members
+            .iter()
+            .find(|member| !member.voter && self.raft.lag(member.incarnation).is_some_and(|lag| lag <= CAUGHT_UP))
+        else {
             return Ok(false);
         };
         let replaced: Vec<_> = members

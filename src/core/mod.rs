@@ -3,13 +3,11 @@
 mod authorize;
 pub mod background;
 pub mod commit;
-pub mod error;
+pub mod health;
 pub mod join;
 pub mod mount;
 pub mod pipeline;
 pub mod policies;
-pub mod request;
-pub mod response;
 pub mod role;
 pub mod sealing;
 pub mod sys;
@@ -23,9 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use error::{Error, Result};
-pub use request::{Client, Operation, Request};
-pub use response::{Auth, Raw, Response, WrapInfo};
+pub use health::HealthFacts;
+
+pub use crate::logical::{Auth, Client, Error, Operation, Raw, Request, Response, Result, WrapInfo};
 
 use crate::barrier::{Barrier, Keyring};
 use crate::limits;

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::views::{Found, Table};
 use super::{Error, Result};
-use crate::storage::schema::{Kind, key};
 use crate::storage::plain;
+use crate::storage::schema::{Kind, key};
 
 /// Which table a mount belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -138,4 +138,3 @@ impl Core {
 pub(crate) fn no_route(path: &str) -> Error {
     Error::NoRoute(format!("no handler for route \"{path}\". route entry not found."))
 }
-

@@ -4,8 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Core, Error, Result};
-use crate::http::HealthFacts;
+use super::{Core, Error, HealthFacts, Result};
 use crate::raft::transport::Kind;
 use crate::raft::types::Incarnation;
 use crate::runtime::UnixTime;
@@ -23,11 +22,7 @@ impl Core {
             self.follow_leader_address().await;
             match (self.raft.leading(), self.secrets_now().is_some()) {
                 (Some(term), true) if self.active_term.load(Ordering::SeqCst) != term => self.activate(term).await,
-                (None, _) | (_, false) => {
-                    if self.active_term.swap(0, Ordering::SeqCst) != 0 {
-                        tracing::info!("this node is no longer active");
-                    }
-                }
+                (None, _) | (_, false) => self.deactivate(),
                 _ => {}
             }
             // The pause bounds how long a change that sends no notice (an acknowledgement that grew old) goes unseen.
@@ -52,6 +47,12 @@ impl Core {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(term, %error, "not active yet"),
             Err(_) => tracing::warn!(term, "becoming active took too long; it begins anew"),
+        }
+    }
+
+    fn deactivate(&self) {
+        if self.active_term.swap(0, Ordering::SeqCst) != 0 {
+            tracing::info!("this node is no longer active");
         }
     }
 

@@ -438,7 +438,11 @@ impl Core {
     fn unconfirmed(&self) -> Vec<String> {
         let own = self.raft.identity().incarnation();
         let peers = self.raft.transport().peers();
-        let confirmed = |id| peers.iter().any(|peer| peer.incarnation == id && peer.connected && peer.fitness.is_some_and(|fitness| fitness.sealed));
+        let confirmed = |id| {
+            peers.iter().any(|peer| {
+                peer.incarnation == id && peer.connected && peer.fitness.is_some_and(|fitness| fitness.sealed)
+            })
+        };
         let others = self.raft.members().into_iter().filter(|member| member.incarnation != own);
         others.filter(|member| !confirmed(member.incarnation)).map(|member| member.label).collect()
     }

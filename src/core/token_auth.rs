@@ -192,12 +192,7 @@ impl Core {
         Ok(Response::empty())
     }
 
-    async fn revoke_accessor(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        request: &Request,
-    ) -> Result<Response> {
+    async fn revoke_accessor(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, request: &Request) -> Result<Response> {
         let accessor = required(request, "accessor", "missing accessor")?;
         match token::store::by_accessor(txn, &unsealed.secrets.salt, &accessor).await? {
             None => Ok(Response::empty().warn("No token found with this accessor")),

@@ -11,6 +11,7 @@ use super::{Core, Error, Operation, Request, Response, Result, Unsealed, WrapInf
 use crate::barrier::BarrierTxn;
 use crate::engines::backend::MountTxn;
 use crate::engines::view::MountView;
+use crate::logical::envelope;
 use crate::token::{self, Entry, Hash};
 
 /// The policy that every wrapping token has.
@@ -32,7 +33,9 @@ impl Core {
         response: Response,
     ) -> Result<Response> {
         let Some(ttl) = request.wrap_ttl.filter(|ttl| !ttl.is_zero()) else { return Ok(response) };
-        if response.raw.is_some() || response.wrap_info.is_some() || (response.data.is_none() && response.auth.is_none())
+        if response.raw.is_some()
+            || response.wrap_info.is_some()
+            || (response.data.is_none() && response.auth.is_none())
         {
             return Ok(response);
         }
@@ -41,7 +44,7 @@ impl Core {
         }
         let ttl = ttl.min(self.settings.max_lease_ttl);
         let _ = authorized;
-        let wrapped = crate::http::response::reply(response.clone(), &request.id).body.to_vec();
+        let wrapped = envelope::render(&response, &request.id);
         let accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
         let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
         info.wrapped_accessor = accessor;
@@ -83,7 +86,14 @@ impl Core {
         let mount = self.cubbyhole_mount(unsealed).await?;
         let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
         cubbyhole.put(&format!("{}/{RECORD}", hex::encode(hash)), &wrapped);
-        Ok(WrapInfo { token: id, accessor, ttl, creation_time: now, creation_path: path.to_string(), wrapped_accessor: None })
+        Ok(WrapInfo {
+            token: id,
+            accessor,
+            ttl,
+            creation_time: now,
+            creation_path: path.to_string(),
+            wrapped_accessor: None,
+        })
     }
 
     async fn cubbyhole_mount(&self, unsealed: &Unsealed) -> Result<std::sync::Arc<Mount>> {
@@ -143,24 +153,15 @@ impl Core {
     }
 
     /// Takes the answer out and the token with it, by a commit of its own: whoever commits first has it, once.
-    async fn unwrap(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        hash: &Hash,
-        entry: &Entry,
-    ) -> Result<Response> {
+    async fn unwrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, hash: &Hash, entry: &Entry) -> Result<Response> {
         let wrapped = self.take_wrapped(unsealed, txn, hash, entry).await?;
-        Ok(Response { raw: Some(super::Raw { content_type: "application/json", body: wrapped, status: 200 }), ..Response::default() })
+        Ok(Response {
+            raw: Some(super::Raw { content_type: "application/json", body: wrapped, status: 200 }),
+            ..Response::default()
+        })
     }
 
-    async fn rewrap(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        hash: &Hash,
-        entry: &Entry,
-    ) -> Result<Response> {
+    async fn rewrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, hash: &Hash, entry: &Entry) -> Result<Response> {
         let wrapped = self.take_wrapped(unsealed, txn, hash, entry).await?;
         let path = entry.wraps.clone().unwrap_or_default();
         let info = self.wrap(unsealed, txn, &path, entry.creation_ttl, wrapped).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::core::{Operation, Request, Response, Result};
+use crate::logical::{Operation, Request, Response, Result};
 use crate::runtime::{Entropy, UnixTime};
 
 /// A mount's own part of a transaction: keys are relative to the mount, values are plain here and sealed on their way
@@ -51,7 +51,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether what a write names exists already: decides between the capabilities `create` and `update`. `None` if
     /// the path makes no such difference (then it is an update).
     fn exists<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Option<bool>>> {
-        drop(call);
+        let _ = call;
         Box::pin(std::future::ready(Ok(None)))
     }
 

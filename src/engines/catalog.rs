@@ -6,7 +6,7 @@ use super::backend::Backend;
 use super::cubbyhole::Cubbyhole;
 use super::kv1::Kv1;
 use super::kv2::Kv2;
-use crate::core::{Error, Result};
+use crate::logical::{Error, Result};
 
 /// Kinds that an operator may mount.
 pub const KINDS: &[&str] = &["kv"];

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::{fields, kv1};
-use crate::core::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result};
 
 /// The engine.
 pub struct Cubbyhole;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::backend::MountTxn;
-use crate::core::{Error, Request, Response, Result};
+use crate::logical::{Error, Request, Response, Result};
 
 /// The path of a write: not empty, no folder.
 pub(super) fn writable(path: &str) -> Result<&str> {

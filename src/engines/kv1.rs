@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::backend::{Backend, Call};
 use super::fields;
-use crate::core::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result};
 
 /// The engine.
 pub struct Kv1;

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, ready};
 use serde_json::{Map, Value};
 
 use super::backend::{Backend, Call, MountTxn};
-use crate::core::{Client, Operation, Request, Response, Result};
+use crate::logical::{Client, Operation, Request, Response, Result};
 use crate::runtime::{Entropy, UnixTime};
 
 /// An engine with data of its own and a clock that the test moves.

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::MountTxn;
 use crate::barrier::BarrierTxn;
-use crate::core::Result;
+use crate::logical::Result;
 use crate::storage::schema;
 
 /// A [`MountTxn`] over a [`BarrierTxn`].

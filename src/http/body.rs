@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::core::Error;
 
 use super::error::Refusal;
-use super::limits;
+use crate::limits::http as limits;
 
 /// Bytes of bodies that may be held at once, on all listeners together. Small bodies have a lane of their own: a few
 /// clients that announce large bodies and then dawdle do not keep everybody else out.

@@ -22,9 +22,9 @@ use crate::core::Client;
 use crate::runtime::Stream;
 use crate::runtime::net::Io;
 
-use super::limits;
 use super::service::Service;
 use super::tls::ALPN_HTTP2;
+use crate::limits::http as limits;
 
 /// What a slow or greedy client may take.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! The one map from what went wrong to a status and a body. No other file knows status codes of failures.
 
 use crate::core::Error;
+use crate::logical::envelope;
 
 use super::reply::Reply;
 
@@ -106,7 +107,7 @@ fn errors<T: AsRef<str>>(status: u16, messages: &[T]) -> Reply {
         if index > 0 {
             body.push(b',');
         }
-        super::response::write_json(&mut body, message.as_ref());
+        envelope::write_json(&mut body, message.as_ref());
     }
     body.extend_from_slice(b"]}\n");
     Reply::json(status, body)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Map;
 
 use crate::core::{Client, Error, Operation, Request};
+use crate::logical::envelope;
 use crate::secret::Secret;
 use crate::telemetry::Metrics;
 
@@ -43,7 +44,7 @@ pub type ForwardedAnswer = Reply;
 impl From<Request> for ForwardedRequest {
     fn from(request: Request) -> ForwardedRequest {
         let mut data = Vec::new();
-        super::response::write_json(&mut data, &request.data);
+        envelope::write_json(&mut data, &request.data);
         ForwardedRequest {
             id: request.id,
             operation: request.operation,

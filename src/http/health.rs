@@ -1,47 +1,17 @@
 //! `sys/health`: what load balancers, probes and scripts ask. Served without a token, on every node, sealed or not.
 
+use crate::core::HealthFacts;
 use crate::runtime::UnixTime;
 
 use super::error::Refusal;
 use super::reply::Reply;
-
-/// What the core knows of this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HealthFacts {
-    /// Whether the cluster has been initialised.
-    pub initialized: bool,
-    /// Whether this node is sealed.
-    pub sealed: bool,
-    /// Whether another node than this is to be asked for writes.
-    pub standby: bool,
-    /// Whether this standby serves reads and answers as a performance standby.
-    pub performance_standby: bool,
-    /// Whether this node has been removed from its cluster.
-    pub removed: bool,
-    /// Whether this standby has no connection to the active node, or knows none.
-    pub ha_unhealthy: bool,
-    /// Whether this cluster is a DR secondary.
-    pub dr_secondary: bool,
-    /// `disabled`, `primary`, `secondary` or `unknown`.
-    pub replication_performance_mode: String,
-    /// `disabled`, `primary`, `secondary` or `unknown`.
-    pub replication_dr_mode: String,
-    /// The product's version as clients parse it.
-    pub version: String,
-    /// The cluster's name; empty if not known.
-    pub cluster_name: String,
-    /// The cluster's id; empty if not known.
-    pub cluster_id: String,
-    /// Why the node does not serve although nobody sealed it (a faulted disk); empty if it does.
-    pub reason: String,
-}
 
 /// Answers `sys/health`. `query` holds the decoded parameters.
 pub fn reply(facts: &HealthFacts, query: &[(String, String)], now: UnixTime) -> Reply {
     match codes(query) {
         Ok(codes) => {
             let mut body = Vec::with_capacity(320);
-            super::response::write_json(&mut body, &shape(facts, now));
+            crate::logical::envelope::write_json(&mut body, &shape(facts, now));
             body.push(b'\n');
             Reply::json(codes.status(facts), body)
         }

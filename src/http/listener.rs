@@ -17,6 +17,7 @@ use crate::runtime::net::Peer;
 use crate::runtime::{Listener, Runtime, Stream};
 use crate::telemetry::{Figure, Metrics};
 
+use super::Handler;
 use super::body::Budget;
 use super::connection::{self, Limits};
 use super::headers::Headers;
@@ -24,7 +25,7 @@ use super::proxy_protocol::{self, ProxyOptions};
 use super::router::Canonical;
 use super::service::Service;
 use super::tls::{Tls, TlsError, TlsOptions};
-use super::{Handler, limits};
+use crate::limits::http as limits;
 
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

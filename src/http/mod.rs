@@ -11,7 +11,6 @@ pub mod error;
 pub mod forward;
 pub mod headers;
 pub mod health;
-pub mod limits;
 pub mod listener;
 pub mod proxy_protocol;
 pub mod reply;
@@ -23,11 +22,12 @@ pub mod tls;
 
 use futures_util::future::BoxFuture;
 
+pub use crate::core::HealthFacts;
+
 use crate::core::{Error, Operation, Request, Response, Result};
 
 pub use error::Refusal;
 pub use forward::{ForwardedAnswer, ForwardedRequest};
-pub use health::HealthFacts;
 pub use listener::{Address, ListenError, ListenerOptions, Server};
 pub use reply::Reply;
 pub use self_signed::{SelfSigned, self_signed};

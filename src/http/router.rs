@@ -11,7 +11,7 @@ use crate::core::{Client, Operation, Request};
 use crate::secret::Secret;
 
 use super::error::Refusal;
-use super::limits;
+use crate::limits::http as limits;
 
 /// Makes a decoded path canonical, or says what is wrong with it. The one implementation is in `policy::path`; the
 /// composition root hands it in, so that the path that is routed is the path that the policy checks.

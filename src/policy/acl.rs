@@ -11,7 +11,7 @@ use super::parameters::Parameters;
 use super::parse::Policy;
 use super::pattern::Pattern;
 use super::{name, root_paths};
-use crate::core::Operation;
+use crate::logical::Operation;
 
 /// What some policies allow together. The default allows nothing.
 ///

@@ -1,6 +1,6 @@
 //! What a policy can grant on a path.
 
-use crate::core::Operation;
+use crate::logical::Operation;
 
 /// One thing that may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

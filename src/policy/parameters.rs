@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::core::Operation;
+use crate::logical::Operation;
 
 /// The demands of one pattern. Names of parameters are compared in lower case.
 #[derive(Clone, Debug, Default, PartialEq)]

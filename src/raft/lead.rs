@@ -98,9 +98,10 @@ impl Raft {
         let timeout = self.inner().options.timing.without_leader();
         let own = self.inner().identity.incarnation();
         let peers = self.inner().transport.peers();
-        let fit_is_near = self.members().iter().filter(|member| member.voter && member.incarnation != own).any(|member| {
-            peers.iter().any(|peer| peer.incarnation == member.incarnation && peer.connected && peer.fit)
-        });
+        let fit_is_near =
+            self.members().iter().filter(|member| member.voter && member.incarnation != own).any(|member| {
+                peers.iter().any(|peer| peer.incarnation == member.incarnation && peer.connected && peer.fit)
+            });
         // A sole voter has nobody to wait for; others take turns by their incarnation, which is random.
         let turn = timeout / 8 * u32::try_from(own % 8).unwrap_or(0);
         match (fit_is_near, self.is_alone()) {

@@ -22,7 +22,8 @@ pub(super) fn tell_start(runtime: &Runtime, identity: &Identity, log: &Log, stat
     let (incarnation, counter) = (identity.incarnation(), identity.counter());
     let (last, term) = log.found();
     let (last, applied) = (Shown(last), state.applied());
-    let text = format_args!("start incarnation={incarnation} counter={counter} last={last} term={term} applied={applied}");
+    let text =
+        format_args!("start incarnation={incarnation} counter={counter} last={last} term={term} applied={applied}");
     runtime.trace.event("raft", text);
 }
 
@@ -57,7 +58,9 @@ impl Raft {
             }
             if role.term > 0 && told_marks.replace(marks) != Some(marks) {
                 let [last, committed, applied, snapshot, purged] = marks.map(Shown);
-                let text = format_args!("mark last={last} committed={committed} applied={applied} snapshot={snapshot} purged={purged}");
+                let text = format_args!(
+                    "mark last={last} committed={committed} applied={applied} snapshot={snapshot} purged={purged}"
+                );
                 trace.event("raft", text);
             }
             changes.changed().await;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use openraft::storage::RaftLogStorage;
 
 use super::Raft;
-use super::observe;
 use super::identity::{Identity, IdentityError};
 use super::log::{self, Log};
 use super::node::{OpenRaft, Options};
+use super::observe;
 use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
@@ -73,7 +73,8 @@ impl Raft {
     /// # Errors
     /// See [`StartError`]; each names the file or address.
     pub async fn start(runtime: &Runtime, setup: Setup) -> Result<Raft, StartError> {
-        let Setup { options, label, node_key_path, listen, advertise, engine, log, background_flush, transport } = setup;
+        let Setup { options, label, node_key_path, listen, advertise, engine, log, background_flush, transport } =
+            setup;
         let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
         let log = Log::open(runtime, &options.data_dir.join("raft").join("log"), log).await?;
         let log_sync: LogSync = {
@@ -105,9 +106,7 @@ impl Raft {
         tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
-        for task in [raft_rt::scope(seed ^ 2, raft.clone().mind_leadership())] {
-            tokio::spawn(task);
-        }
+        tokio::spawn(raft_rt::scope(seed ^ 2, raft.clone().mind_leadership()));
         tokio::spawn(raft.clone().mind_log());
         tokio::spawn(raft.clone().mind_members());
         Ok(raft)

@@ -125,8 +125,11 @@ impl StateMachine {
     pub async fn apply_entries(&mut self, entries: Vec<Entry>) -> io::Result<Vec<Applied>> {
         self.shared.check()?;
         let (engine, meta, incarnation) = (self.engine.clone(), self.meta.clone(), self.options.incarnation);
-        let told: Vec<(LogId, String)> =
-            if self.trace.is_on() { entries.iter().map(|entry| (entry.log_id, digest(entry))).collect() } else { Vec::new() };
+        let told: Vec<(LogId, String)> = if self.trace.is_on() {
+            entries.iter().map(|entry| (entry.log_id, digest(entry))).collect()
+        } else {
+            Vec::new()
+        };
         let work = move || apply::apply(&engine, meta, &entries, incarnation);
         let applied = if self.engine.never_blocks() { work() } else { self.home.offload.run(Pool::State, work).await };
         let (meta, changes, answers) = applied.map_err(|error| self.shared.faulted(error))?;
@@ -330,7 +333,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.shared.check()?;
         let installed = self.install(&snapshot).await;
         installed.map_err(|error| self.shared.faulted(error))?;
-        let (index, state) = (self.meta.index(), short_hash(format!("{:?}", self.shared.fingerprint().hashes).as_bytes()));
+        let (index, state) =
+            (self.meta.index(), short_hash(format!("{:?}", self.shared.fingerprint().hashes).as_bytes()));
         self.trace.event("raft", format_args!("install index={index} state={state}"));
         Ok(())
     }

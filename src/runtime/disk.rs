@@ -65,6 +65,7 @@ pub trait DiskSource: Send + Sync + 'static {
 }
 
 /// What a world has to offer as an open file.
+#[allow(clippy::len_without_is_empty, reason = "a length is a question to the disk, asked once")]
 pub trait FileSource: Send + Sync + 'static {
     /// Reads exactly `len` bytes at `offset`; `UnexpectedEof` if the file is shorter.
     fn read_at(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;

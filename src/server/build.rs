@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::config::Config;
 use crate::config::listener::{Bind, ClientAuth, Listener, TlsVersion};
 use crate::config::storage::StorageKind;
-use crate::config::Config;
 use crate::core::Settings;
 use crate::http::{self, Address, ListenerOptions, TlsOptions};
 use crate::raft::log;

@@ -58,11 +58,7 @@ impl Node {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(
-        config: Config,
-        runtime: Runtime,
-        tuning: Tuning,
-    ) -> std::result::Result<Node, ServerError> {
+    pub async fn start(config: Config, runtime: Runtime, tuning: Tuning) -> std::result::Result<Node, ServerError> {
         let metrics = Metrics::new(runtime.clock.clone());
         Node::start_with(config, runtime, tuning, metrics).await
     }

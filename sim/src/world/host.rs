@@ -67,7 +67,12 @@ pub async fn run(spec: Spec, runtime: Runtime) -> Result<(), String> {
 /// Writes what an operator would: the configuration file and the certificates.
 async fn install(spec: &Spec, tls: &Tls) -> std::io::Result<()> {
     spec.disk.create_dir_all(Path::new(ETC)).await?;
-    let files = [("server.hcl", configuration(spec)), ("ca.pem", tls.signed.ca.clone()), ("cert.pem", tls.signed.cert.clone()), ("key.pem", tls.signed.key.clone())];
+    let files = [
+        ("server.hcl", configuration(spec)),
+        ("ca.pem", tls.signed.ca.clone()),
+        ("cert.pem", tls.signed.cert.clone()),
+        ("key.pem", tls.signed.key.clone()),
+    ];
     for (name, text) in files {
         spec.disk.replace(&Path::new(ETC).join(name), Bytes::from(text)).await?;
     }

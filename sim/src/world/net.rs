@@ -52,7 +52,11 @@ impl Names {
     /// Whether `host` refuses connections: its process is dead, the machine is up.
     pub fn set_refusing(&self, host: &str, refusing: bool) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusing { table.refusing.insert(host.to_string()) } else { table.refusing.remove(host) };
+        if refusing {
+            table.refusing.insert(host.to_string())
+        } else {
+            table.refusing.remove(host)
+        };
     }
 
     /// The directed cuts of this moment: a refusal cannot cross one.

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdfast::http::{SelfSigned, self_signed};
 use holdfast::http::tls::ClockTime;
+use holdfast::http::{SelfSigned, self_signed};
 use holdfast::runtime::{Clock, Entropy};
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::draw::stream_seed;

@@ -446,7 +446,7 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
         others: (0..hands.nodes().len()).filter(|i| *i != node.index).map(|i| hands.address(i)).collect(),
         disk: node.disk.disk(),
         tls: hands.0.tls.clone(),
-        rocks: (seed % ROCKS_SHARE == 0).then(|| node.real_dir.path().to_path_buf()),
+        rocks: seed.is_multiple_of(ROCKS_SHARE).then(|| node.real_dir.path().to_path_buf()),
         segment_bytes: 1 << (15 + sizes.below(5)),
         checkpoint_log_bytes: 1 << (16 + sizes.below(4)),
     };
@@ -463,7 +463,8 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
 
 /// Certificates for all addresses that the nodes may get.
 fn certificates(settings: &Settings, trace: &TraceLog) -> Result<Tls, String> {
-    let generations = (1..=ADDRESS_GENERATIONS).flat_map(|generation| (0..settings.nodes).map(move |node| (generation, node)));
+    let generations =
+        (1..=ADDRESS_GENERATIONS).flat_map(|generation| (0..settings.nodes).map(move |node| (generation, node)));
     let addresses: Vec<IpAddr> = generations.map(|(generation, node)| address_of(generation, node)).collect();
     let clock = Clock::new(SimClock::new(trace.clone(), Skew::default(), Duration::ZERO));
     Tls::new(settings.seed, &addresses, clock)

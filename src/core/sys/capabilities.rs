@@ -34,8 +34,7 @@ impl Core {
             }
             _ => salt.hash(&request.text("token")?.unwrap_or_default()),
         };
-        let (entry, _) =
-            self.live_token(unsealed, txn, &hash).await?.ok_or_else(|| Error::invalid("invalid token"))?;
+        let (entry, _) = self.live_token(unsealed, txn, &hash).await?.ok_or_else(|| Error::invalid("invalid token"))?;
         let acl = self.acl(unsealed, &entry.policies).await?;
         let mut data = Map::new();
         for path in &paths {

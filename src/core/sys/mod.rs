@@ -36,7 +36,9 @@ impl Core {
             "internal" => self.sys_internal(unsealed, authorized, rest).await,
             "wrapping" => self.sys_wrapping(unsealed, txn, authorized.caller.as_ref(), request, rest).await,
             "key-status" | "rotate" => self.sys_keys(unsealed, txn, authorized, path).await,
-            "seal" | "step-down" | "storage" | "ha-status" => self.sys_cluster(unsealed, authorized, request, path).await,
+            "seal" | "step-down" | "storage" | "ha-status" => {
+                self.sys_cluster(unsealed, authorized, request, path).await
+            }
             "metrics" if authorized.operation == Operation::Read => self.metrics_answer(request),
             _ => Err(unsupported_path()),
         }

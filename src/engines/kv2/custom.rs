@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::core::{Error, Result};
+use crate::logical::{Error, Result};
 
 /// Checks the limits of the API.
 ///

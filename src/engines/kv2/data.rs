@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::record::{self, Config, Metadata, Version};
 use super::subkeys::without_values;
-use crate::core::{Error, Request, Response, Result};
 use crate::engines::backend::Call;
 use crate::engines::fields;
+use crate::logical::{Error, Request, Response, Result};
 
 /// Reads a version. A deleted one is absent, but its metadata is shown.
 pub(super) async fn read(call: Call<'_>, path: &str) -> Result<Response> {

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::custom;
 use super::record::{self, Config, METADATA, Metadata};
-use crate::core::{Error, Request, Response, Result};
 use crate::engines::backend::Call;
 use crate::engines::fields;
+use crate::logical::{Error, Request, Response, Result};
 
 /// Shows what is known of a key.
 pub(super) async fn read(call: Call<'_>, path: &str) -> Result<Response> {

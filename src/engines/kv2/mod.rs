@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::fields;
-use crate::core::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result};
 use record::{Config, Metadata};
 
 /// The engine.

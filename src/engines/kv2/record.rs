@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::core::{Error, Request, Result};
 use crate::engines::backend::MountTxn;
 use crate::engines::fields;
+use crate::logical::{Error, Request, Result};
 use crate::runtime::UnixTime;
 use crate::storage::plain;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Kv2;
-use crate::core::{Error, Operation, Response, Result};
 use crate::engines::testing::Mount;
+use crate::logical::{Error, Operation, Response, Result};
 use crate::runtime::UnixTime;
 
 fn mount() -> Mount<Kv2> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::record::{self, Config, Metadata, Version};
-use crate::core::{Error, Request, Response, Result};
 use crate::engines::backend::Call;
+use crate::logical::{Error, Request, Response, Result};
 use crate::runtime::UnixTime;
 
 /// Marks the latest version as deleted.

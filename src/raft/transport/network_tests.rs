@@ -51,7 +51,7 @@ async fn start(net: &TestNet, root: &std::path::Path, label: &str, seed: u64) ->
     let built =
         openraft::Raft::build(inner.id(), Arc::new(config.validate().unwrap()), transport.network(), log, machine);
     let raft = raft_rt::scope(seed, built).await.unwrap();
-    let served = transport.serve_raft(&raft, &inner.directory);
+    let served = transport.serve_raft(&raft, &inner.directory, EngineKind::Memory);
     raft_rt::scope(seed ^ 1, async { raft.run() }).await;
     Node { inner, raft, state, served }
 }

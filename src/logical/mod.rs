@@ -1,0 +1,11 @@
+//! Requests and answers as plain values: no HTTP in them and nothing of a running node. Policies, engines and the core
+//! speak in these.
+
+pub mod envelope;
+pub mod error;
+pub mod request;
+pub mod response;
+
+pub use error::{Error, Result};
+pub use request::{Client, Operation, Request};
+pub use response::{Auth, Raw, Response, WrapInfo};
