@@ -45,6 +45,7 @@ impl Node {
     }
 
     /// Starts `holdfast server -config=...` and waits until it answers.
+    #[track_caller]
     pub fn start(&mut self) {
         self.spawn(&[&format!("-config={}", self.config().display())]);
         self.wait_until_it_answers();
@@ -75,6 +76,7 @@ impl Node {
     }
 
     /// Waits until the process ends by itself.
+    #[track_caller]
     pub fn wait_until_it_ends(&mut self, seconds: u64) -> ExitStatus {
         let name = self.name.clone();
         let child = self.child.as_mut().expect("it runs");
@@ -108,6 +110,7 @@ impl Node {
     }
 
     /// SIGTERM, and waits for the end; how long that took.
+    #[track_caller]
     pub fn terminate(&mut self) -> Duration {
         let from = Instant::now();
         self.signal(Signal::TERM);
