@@ -238,6 +238,17 @@ impl Raft {
         self.0.openraft.metrics().borrow_watched().current_leader
     }
 
+    /// Whether this node leads, or is connected to the one that it takes for the leader. openraft's own notion of a leader
+    /// does not expire.
+    pub fn hears_leader(&self) -> bool {
+        let own = self.0.identity.incarnation();
+        match self.leader() {
+            Some(leader) if leader == own => self.leading().is_some(),
+            Some(leader) => self.0.transport.peer(leader).is_some_and(|peer| peer.connected),
+            None => false,
+        }
+    }
+
     /// The present term, and the last log and applied index.
     pub fn progress(&self) -> (u64, u64, u64) {
         let metrics = self.0.openraft.metrics();
