@@ -384,10 +384,7 @@ impl Raft {
     /// See [`ProposeError`].
     pub async fn promote(&self, incarnation: Incarnation, replaced: BTreeSet<Incarnation>) -> Result<(), ProposeError> {
         let mut changes = vec![ChangeMembers::AddVoterIds(BTreeSet::from([incarnation]))];
-        if !replaced.is_empty() {
-            changes.push(ChangeMembers::RemoveVoters(replaced.clone()));
-            changes.push(ChangeMembers::RemoveNodes(replaced));
-        }
+        changes.extend(self.removal(replaced));
         self.change(ChangeMembers::Batch(changes)).await
     }
 
@@ -396,9 +393,16 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn remove(&self, incarnation: Incarnation) -> Result<(), ProposeError> {
-        let one = BTreeSet::from([incarnation]);
-        let changes = vec![ChangeMembers::RemoveVoters(one.clone()), ChangeMembers::RemoveNodes(one)];
-        self.change(ChangeMembers::Batch(changes)).await
+        self.change(ChangeMembers::Batch(self.removal(BTreeSet::from([incarnation])))).await
+    }
+
+    /// Voters leave the nodes by themselves once the joint membership ends, and may not leave them before.
+    fn removal(&self, gone: BTreeSet<Incarnation>) -> Vec<ChangeMembers<Incarnation, Member>> {
+        let metrics = self.0.openraft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: BTreeSet<Incarnation> = metrics.membership_config.voter_ids().collect();
+        let (voters, learners): (BTreeSet<_>, BTreeSet<_>) = gone.into_iter().partition(|id| voters.contains(id));
+        vec![ChangeMembers::RemoveVoters(voters), ChangeMembers::RemoveNodes(learners)]
     }
 
     async fn change(&self, change: ChangeMembers<Incarnation, Member>) -> Result<(), ProposeError> {

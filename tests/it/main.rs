@@ -5,7 +5,10 @@
 mod support;
 
 mod conformance;
+mod disk;
 mod failover;
+mod forwarding;
+mod input;
 mod membership;
 mod sealing;
 mod tidy;
