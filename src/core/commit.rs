@@ -26,7 +26,13 @@ impl Core {
         if txn.is_read_only() {
             return Ok(());
         }
-        self.propose(Body::Batch(txn.into_batch())).await.map(drop)
+        let body = Body::Batch(txn.into_batch());
+        if crate::runtime::point::mutant("answer-before-commit") {
+            let core = self.clone();
+            tokio::spawn(async move { core.propose(body).await });
+            return Ok(());
+        }
+        self.propose(body).await.map(drop)
     }
 
     /// Proposes a command and waits until it is applied here; answers whether more is left to do.

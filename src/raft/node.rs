@@ -227,7 +227,9 @@ impl Raft {
         // A sole voter's own word is the quorum's, and nothing renews it.
         let alone = metrics.membership_config.membership().voter_ids().count() == 1;
         let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed());
-        let fresh = alone || acked.is_some_and(|age| age < self.0.options.timing.without_leader());
+        let fresh = alone
+            || acked.is_some_and(|age| age < self.0.options.timing.without_leader())
+            || crate::runtime::point::mutant("read-without-leadership");
         fresh.then_some(metrics.current_term)
     }
 

@@ -1,3 +1,11 @@
-//! All integration tests: one binary, since each links RocksDB.
+//! All integration tests: one binary, since each links RocksDB. Those with real processes need the stock `bao` client
+//! (`ci/setup --tests` installs it).
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
+mod conformance;
+mod failover;
+mod membership;
+mod sealing;
 mod tidy;

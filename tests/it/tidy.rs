@@ -1,6 +1,4 @@
 //! The house rules that the compiler does not check.
-#![allow(clippy::disallowed_methods, reason = "it reads the sources")]
-
 use std::fs;
 use std::path::PathBuf;
 

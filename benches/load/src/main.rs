@@ -1,0 +1,125 @@
+//! Compares a three-node Holdfast cluster with a three-node OpenBao cluster: same machine, same disk, same load, in one
+//! run. Both clusters stand side by side; loads alternate between them in short rounds, so that whatever else the
+//! machine does meets both alike, and ratios are medians over pairs.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the server: it runs real processes")]
+
+mod cluster;
+mod disk;
+mod http;
+mod load;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use cluster::Cluster;
+use load::Kind;
+use report::{Pair, Report};
+
+/// Compares Holdfast with OpenBao.
+#[derive(Parser)]
+struct Args {
+    /// The Holdfast binary.
+    #[arg(long, default_value = "holdfast")]
+    holdfast: PathBuf,
+    /// The OpenBao binary.
+    #[arg(long, default_value = "bao")]
+    bao: PathBuf,
+    /// Where the data goes: the disk to measure. A directory is made in it and removed.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// The first of 24 free ports.
+    #[arg(long, default_value_t = 23100)]
+    port: u16,
+    /// Rounds of each load.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of each load in a round.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Kills of the active node; 0 for none.
+    #[arg(long, default_value_t = 10)]
+    kills: usize,
+    /// Only Holdfast.
+    #[arg(long)]
+    alone: bool,
+    /// table or json.
+    #[arg(long, default_value = "table")]
+    format: String,
+}
+
+/// The loads of a round, in order: name, kind, connections.
+const LOADS: [(&str, Kind, usize); 4] = [
+    ("writes, 64 connections", Kind::Write, 64),
+    ("writes, 1 connection", Kind::Write, 1),
+    ("reads, 64 connections", Kind::Read, 64),
+    ("reads, 1 connection", Kind::Read, 1),
+];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse_from(std::env::args().map(|arg| match arg.strip_prefix("-format=") {
+        Some(format) => format!("--format={format}"),
+        None => arg,
+    }));
+    match measure(&args).await {
+        Ok(report) if args.format == "json" => println!("{}", report.json()),
+        Ok(report) => print!("{}", report.table()),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+async fn measure(args: &Args) -> Result<Report, String> {
+    let directory = args.dir.join(format!("holdfast-load-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let directory = directory.canonicalize().map_err(|error| error.to_string())?;
+    let result = measure_in(args, &directory).await;
+    if result.is_ok() {
+        let _ = std::fs::remove_dir_all(&directory);
+    } else {
+        eprintln!("the servers' logs are in {}", directory.display());
+    }
+    result
+}
+
+async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, String> {
+    let mut clusters = vec![Cluster::start("holdfast", &args.holdfast, directory, args.port).await?];
+    if !args.alone {
+        clusters.push(Cluster::start("bao", &args.bao, directory, args.port + 10).await?);
+    }
+    let versions = clusters.iter().map(Cluster::version).collect::<Result<Vec<_>, _>>()?;
+    let idle_memory = clusters.iter().map(Cluster::memory).collect();
+    for cluster in &clusters {
+        load::fill(cluster, cluster.active().await?, 64).await?;
+    }
+    let mut report = Report::new(versions, idle_memory);
+    for round in 0..args.rounds {
+        report.syncs.extend(disk::sync_latencies(directory, 200).map_err(|error| error.to_string())?);
+        for (name, kind, connections) in LOADS {
+            eprintln!("round {} of {}: {name}", round + 1, args.rounds);
+            let mut outcomes = Vec::new();
+            for cluster in &clusters {
+                let active = cluster.active().await?;
+                let time = Duration::from_secs(args.seconds);
+                outcomes.push(load::run(cluster, active, kind, connections, time).await?);
+            }
+            report.add(name, Pair::new(outcomes));
+        }
+    }
+    for kill in 0..args.kills {
+        for (at, cluster) in clusters.iter_mut().enumerate() {
+            let gap = load::failover(cluster).await?;
+            eprintln!("kill {} of {}: {}: {gap:?}", kill + 1, args.kills, cluster.name);
+            report.gaps[at].push(gap);
+        }
+    }
+    report.finish();
+    Ok(report)
+}
