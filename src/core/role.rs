@@ -175,5 +175,16 @@ impl Core {
         if let Some(age) = self.raft.last_contact() {
             metrics.last_contact(age);
         }
+        if let Ok(keyring) = self.barrier.keyring() {
+            metrics.set(Figure::BarrierTerm, f64::from(keyring.active()));
+        }
+        // A node of a simulation shares its process with others.
+        if !self.runtime.trace.is_on()
+            && let Some((resident, total, threads)) = crate::runtime::real::process()
+        {
+            metrics.set(Figure::RuntimeAllocBytes, resident as f64);
+            metrics.set(Figure::RuntimeSysBytes, total as f64);
+            metrics.set(Figure::RuntimeThreads, threads as f64);
+        }
     }
 }

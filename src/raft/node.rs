@@ -268,6 +268,11 @@ impl Raft {
         &self.0.runtime.disk
     }
 
+    /// Tells the duration of each sync of the log to `observer`, which must not block.
+    pub fn observe_syncs(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
+        self.0.log.observe_syncs(observer);
+    }
+
     /// Disk use of the log in bytes.
     pub fn log_bytes(&self) -> u64 {
         self.0.log.bytes_on_disk()
