@@ -393,7 +393,6 @@ impl Hands {
         self.0.nodes.iter().map(|node| node.name.clone()).chain([LOAD.to_string()]).collect()
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn runtime(
         &self,
         name: &str,
