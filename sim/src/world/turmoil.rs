@@ -86,6 +86,11 @@ impl Node {
         self.real_dir.path().join(self.starts().to_string())
     }
 
+    /// Removes all that it keeps on the real file system.
+    pub fn remove_real_dir(&self) {
+        let _ = std::fs::remove_dir_all(self.real_dir.path());
+    }
+
     /// How often its process was started.
     pub fn starts(&self) -> u64 {
         self.starts.load(Ordering::Relaxed)
