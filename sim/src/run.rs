@@ -36,7 +36,8 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
 
 fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violation> {
     let report = Report::default();
-    let driver = Driver::new(world.hands(), scenario.clone());
+    let hands = world.hands();
+    let driver = Driver::new(hands.clone(), scenario.clone());
     let load = driver.run(report.clone());
     let end = catch_unwind(AssertUnwindSafe(|| world.run(load)));
     let (mut violations, ops) = report.take();
@@ -49,6 +50,8 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
             violations.push(Violation::crash(last_panic()));
         }
     }
+    // Not left to the nodes' destructors: a killed process keeps its RocksDB, and with it its node, for good.
+    hands.nodes().iter().for_each(|node| node.remove_real_dir());
     let evidence = Evidence { ops, events: trace.kept() };
     violations.extend(check_all(&evidence));
     violations
