@@ -211,7 +211,7 @@ impl Core {
 
     /// Whether nobody is known to lead.
     pub fn knows_no_leader(&self) -> bool {
-        self.raft.leader().is_none()
+        !self.raft.has_leader()
     }
 
     /// Meets the member at a cluster address, if one is there.

@@ -18,6 +18,7 @@ use super::read_index::{Answer, Batcher, ReadIndexError};
 use super::settings::Timing;
 use super::state::State;
 use super::state_machine::StateMachine;
+use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, Member, TypeConfig};
 use crate::limits;
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) log: Log,
     pub(super) state: State,
     pub(super) transport: Transport,
+    served: Served,
     pub(super) identity: Identity,
     pub(super) options: Options,
     pub(super) fit: AtomicBool,
@@ -102,6 +104,7 @@ impl Raft {
         log: Log,
         state: State,
         transport: Transport,
+        served: Served,
         identity: Identity,
         options: Options,
     ) -> Raft {
@@ -111,6 +114,7 @@ impl Raft {
             log,
             state,
             transport,
+            served,
             identity,
             options,
             fit: AtomicBool::new(false),
@@ -231,6 +235,20 @@ impl Raft {
             || acked.is_some_and(|age| age < self.0.options.timing.without_leader())
             || crate::runtime::point::mutant("read-without-leadership");
         fresh.then_some(metrics.current_term)
+    }
+
+    /// Time since a leader was last heard of here: zero at a leader that a quorum follows, `None` if none ever was.
+    /// openraft's word for who leads does not expire; this does.
+    pub fn leader_heard(&self) -> Option<Duration> {
+        if self.leading().is_some() {
+            return Some(Duration::ZERO);
+        }
+        self.0.served.last_append().map(|at| self.0.runtime.clock.boot().saturating_sub(at))
+    }
+
+    /// Whether a leader was heard of within an election timeout.
+    pub fn has_leader(&self) -> bool {
+        self.leader_heard().is_some_and(|age| age <= self.0.options.timing.without_leader())
     }
 
     /// Who leads, as far as this node knows.
