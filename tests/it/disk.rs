@@ -17,36 +17,60 @@ fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
     cluster.nodes[node].terminate();
     let kept = cluster.folder.path().join("kept");
     copy(&cluster.nodes[node].data(), &kept);
-    let files: Vec<PathBuf> = tree(&kept).into_iter().filter(|path| path.is_file()).collect();
-    println!("{files:#?}");
-
-    let segment = files.iter().find(|path| named(path, "raft/log/0")).expect("a log segment");
-    for (what, damage) in [
-        ("flipped", flip as fn(&mut Vec<u8>)),
-        ("cut", cut),
-    ] {
-        let damaged = damage_and_start(&mut cluster, node, &kept, segment, damage);
-        assert!(damaged, "a log segment that was {what} was not noticed");
-    }
-    for file in files.iter().filter(|file| *file != segment) {
-        for (what, damage) in [("flipped", flip as fn(&mut Vec<u8>)), ("cut", cut)] {
-            if !damage_and_start(&mut cluster, node, &kept, file, damage) {
-                println!("{} {what}: not noticed", file.display());
+    let damages: [(&str, fn(&mut Vec<u8>)); 2] = [("flipped", flip), ("cut", cut)];
+    for kind in ["/raft/log/0", "/identity", "/node-key", "/state/CURRENT", "/MANIFEST-", "/state/1/CURRENT", ".sst", "/peers"] {
+        for (what, damage) in damages {
+            let files = tree(&kept).into_iter().filter(|path| path.is_file());
+            let found: Vec<PathBuf> = files.filter(|path| named(path, kind)).collect();
+            assert!(!found.is_empty(), "no file with {kind}: {:#?}", tree(&kept));
+            let noticed = damage_and_start(&mut cluster, node, &kept, &found[0], damage);
+            println!("{} {what}: {noticed:?}", found[0].strip_prefix(&kept).expect("inside").display());
+            // What is known of peers is known to them as well: that file is put aside.
+            let wanted = if kind == "/peers" { Noticed::AndServes } else { Noticed::AndStays };
+            assert_eq!(noticed, wanted, "{} {what}", found[0].display());
+            if noticed == Noticed::AndServes {
+                // Each start that others have seen makes older copies of the directory useless.
+                cluster.nodes[node].terminate();
+                std::fs::remove_dir_all(&kept).expect("a folder");
+                copy(&cluster.nodes[node].data(), &kept);
             }
         }
     }
-    // As it was, it is fine; emptied, it joins anew.
+    // As it was, it is fine.
     restore(&cluster.nodes[node].data(), &kept);
     cluster.nodes[node].start();
     cluster.unseal(&cluster.nodes[node]);
+    check(&cluster, node);
+    // An older copy is not, and says so.
+    cluster.nodes[node].kill();
+    restore(&cluster.nodes[node].data(), &kept);
+    cluster.nodes[node].start();
+    until("the copy is refused", 20, || cluster.nodes[node].log().contains("wipe it").then_some(()));
+    assert_ne!(cluster.nodes[node].health(), 429);
+    cluster.nodes[node].kill();
+    // Emptied, it joins anew.
+    std::fs::remove_dir_all(cluster.nodes[node].data()).expect("a folder");
+    cluster.nodes[node].start();
+    cluster.unseal(&cluster.nodes[node]);
+    check(&cluster, node);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noticed {
+    AndStays,
+    AndServes,
+    Not,
+}
+
+fn check(cluster: &Cluster, node: usize) {
     for number in 0..30 {
         assert_eq!(cluster.read(node, &format!("app/{number}")).as_deref(), Some("kept"));
     }
 }
 
-/// Puts the kept directory back with one file damaged and starts the node: whether it ended with exit code 1 and named
-/// the file. It may also notice nothing (a file that it does not need any more); what it serves is checked then.
-fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path, damage: fn(&mut Vec<u8>)) -> bool {
+/// Puts the kept directory back with one file damaged and starts the node. It ends with exit code 1 and names the file,
+/// or serves what was there.
+fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path, damage: fn(&mut Vec<u8>)) -> Noticed {
     let data = cluster.nodes[node].data();
     restore(&data, kept);
     let inside = file.strip_prefix(kept).expect("a file of the kept ones");
@@ -67,32 +91,29 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
         assert_eq!(status.code(), Some(1), "{}: {log}", inside.display());
         assert!(!log.contains("panicked"), "{}: {log}", inside.display());
         assert!(log.contains(name) || log.contains(&data.display().to_string()), "{} is not named: {log}", inside.display());
-    } else {
-        cluster.give_shares(&cluster.nodes[node]);
-        let serves = until("it serves or says why not", 20, || {
-            let health = cluster.nodes[node].health();
-            let log = cluster.nodes[node].log()[before..].to_string();
-            match health {
-                429 => Some(true),
-                _ if log.contains(name) || log.contains("wipe it") => Some(false),
-                _ => None,
-            }
-        });
-        if serves {
-            for number in 0..30 {
-                assert_eq!(cluster.read(node, &format!("app/{number}")).as_deref(), Some("kept"), "{}", inside.display());
-            }
+        // The others do not care.
+        check(cluster, cluster.active_index());
+        return Noticed::AndStays;
+    }
+    cluster.give_shares(&cluster.nodes[node]);
+    let serves = until("it serves or says why not", 20, || {
+        let log = &cluster.nodes[node].log()[before..];
+        match cluster.nodes[node].health() {
+            429 => Some(true),
+            _ => (log.contains(name) && !log.contains("put aside")).then_some(false),
         }
-        cluster.nodes[node].kill();
-        assert!(!cluster.nodes[node].log()[before..].contains("panicked"), "{}", inside.display());
-        if serves {
-            return false;
+    });
+    let log = cluster.nodes[node].log()[before..].to_string();
+    assert!(!log.contains("panicked"), "{}: {log}", inside.display());
+    check(cluster, if serves { node } else { cluster.active_index() });
+    match serves {
+        true if log.contains(name) => Noticed::AndServes,
+        true => Noticed::Not,
+        false => {
+            cluster.nodes[node].kill();
+            Noticed::AndStays
         }
     }
-    // The others do not care.
-    let other = cluster.active_index();
-    assert_eq!(cluster.read(other, "app/7").as_deref(), Some("kept"));
-    true
 }
 
 /// One bit in the middle of what is not zero.
@@ -109,8 +130,9 @@ fn cut(bytes: &mut Vec<u8>) {
     bytes.truncate(used / 2);
 }
 
+/// A file that was not yet renamed to its name when the process ended does not count.
 fn named(path: &Path, part: &str) -> bool {
-    path.display().to_string().contains(part)
+    path.display().to_string().contains(part) && path.extension().is_none_or(|end| end != "new")
 }
 
 fn copy(from: &Path, to: &Path) {
