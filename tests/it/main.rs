@@ -10,5 +10,6 @@ mod failover;
 mod forwarding;
 mod input;
 mod membership;
+mod process;
 mod sealing;
 mod tidy;
