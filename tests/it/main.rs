@@ -12,3 +12,4 @@ mod input;
 mod membership;
 mod sealing;
 mod tidy;
+mod tokens;
