@@ -18,6 +18,7 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
     let trace = TraceLog::new(output);
     trace.event("world", "world", format_args!("scenario={} seed={seed} nodes={}", scenario.name, scenario.nodes));
     keep_panics();
+    watch_time(scenario.name.clone(), seed, trace.clone());
     let settings =
         Settings { seed, nodes: scenario.nodes, limit: scenario.limit, latency_max: scenario.latency_max, stand_in };
     let mut violations = match World::new(settings, trace.clone()) {
@@ -56,6 +57,30 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
     violations.extend(check_all(&evidence));
     violations
 }
+
+/// Ends the process when simulated time stands still: a task that never waits keeps a step from ending.
+fn watch_time(scenario: String, seed: u64, trace: TraceLog) {
+    std::thread::spawn(move || {
+        let mut seen = (trace.step_time(), std::time::Instant::now());
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            let now = trace.step_time();
+            if now != seen.0 {
+                seen = (now, std::time::Instant::now());
+            } else if seen.1.elapsed() > STANDS_STILL {
+                let what = format!("simulated time stands still at {now:?}: a task spins");
+                let violations = vec![Violation::liveness("bounded-run", what)];
+                let (sim_seconds, (events, digest)) = (now.as_secs_f64(), trace.digest());
+                trace.flush();
+                println!("{}", Outcome { scenario, seed, sim_seconds, events, digest, violations });
+                std::process::exit(crate::outcome::Class::Liveness as i32);
+            }
+        }
+    });
+}
+
+/// After so long, in real time, without a step of the simulation the run is given up.
+const STANDS_STILL: std::time::Duration = std::time::Duration::from_secs(30);
 
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 

@@ -211,7 +211,7 @@ impl Core {
 
     /// Whether nobody is known to lead, or the leader is out of reach.
     pub fn knows_no_leader(&self) -> bool {
-        !self.raft.hears_leader()
+        !self.raft.has_leader()
     }
 
     /// Meets the member at a cluster address, if one is there.

@@ -141,7 +141,7 @@ impl Core {
             standby: !active,
             performance_standby: false,
             removed: self.raft.transport().removal().is_some(),
-            ha_unhealthy: !active && !self.raft.hears_leader(),
+            ha_unhealthy: !active && !self.raft.has_leader(),
             dr_secondary: false,
             replication_performance_mode: if secrets.is_some() { "disabled" } else { "unknown" }.into(),
             replication_dr_mode: if secrets.is_some() { "disabled" } else { "unknown" }.into(),

@@ -18,6 +18,7 @@ use super::read_index::{Answer, Batcher, ReadIndexError};
 use super::settings::Timing;
 use super::state::State;
 use super::state_machine::StateMachine;
+use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, Member, TypeConfig};
 use crate::limits;
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) log: Log,
     pub(super) state: State,
     pub(super) transport: Transport,
+    served: Served,
     pub(super) identity: Identity,
     pub(super) options: Options,
     pub(super) fit: AtomicBool,
@@ -102,6 +104,7 @@ impl Raft {
         log: Log,
         state: State,
         transport: Transport,
+        served: Served,
         identity: Identity,
         options: Options,
     ) -> Raft {
@@ -111,6 +114,7 @@ impl Raft {
             log,
             state,
             transport,
+            served,
             identity,
             options,
             fit: AtomicBool::new(false),
@@ -233,20 +237,23 @@ impl Raft {
         fresh.then_some(metrics.current_term)
     }
 
+    /// Time since a leader was last heard of here: zero at a leader that a quorum follows, `None` if none ever was.
+    /// openraft's word for who leads does not expire; this does.
+    pub fn leader_heard(&self) -> Option<Duration> {
+        if self.leading().is_some() {
+            return Some(Duration::ZERO);
+        }
+        self.0.served.last_append().map(|at| self.0.runtime.clock.boot().saturating_sub(at))
+    }
+
+    /// Whether a leader was heard of within an election timeout.
+    pub fn has_leader(&self) -> bool {
+        self.leader_heard().is_some_and(|age| age <= self.0.options.timing.without_leader())
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leader(&self) -> Option<Incarnation> {
         self.0.openraft.metrics().borrow_watched().current_leader
-    }
-
-    /// Whether this node leads, or is connected to the one that it takes for the leader. openraft's own notion of a leader
-    /// does not expire.
-    pub fn hears_leader(&self) -> bool {
-        let own = self.0.identity.incarnation();
-        match self.leader() {
-            Some(leader) if leader == own => self.leading().is_some(),
-            Some(leader) => self.0.transport.peer(leader).is_some_and(|peer| peer.connected),
-            None => false,
-        }
     }
 
     /// The present term, and the last log and applied index.

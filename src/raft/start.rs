@@ -104,8 +104,8 @@ impl Raft {
         let built = OpenRaft::build(incarnation, Arc::new(config), network, log.clone(), machine);
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
-        transport.serve_raft(&openraft, &options.data_dir, engine);
-        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
+        let served = transport.serve_raft(&openraft, &options.data_dir, engine);
+        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
         tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;

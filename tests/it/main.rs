@@ -13,3 +13,4 @@ mod membership;
 mod process;
 mod sealing;
 mod tidy;
+mod tokens;

@@ -461,7 +461,7 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
         tls: hands.0.tls.clone(),
         rocks: seed.is_multiple_of(ROCKS_SHARE).then(|| node.real_dir()),
         segment_bytes: 1 << (15 + sizes.below(5)),
-        checkpoint_log_bytes: 1 << (16 + sizes.below(4)),
+        checkpoint_log_bytes: 1 << (13 + sizes.below(6)),
     };
     let raft_seed = Draw::new(seed, &format!("raft {} {start}", node.name)).bits();
     let said = match raft_rt::scope(raft_seed, host::run(spec, runtime)).await {
