@@ -34,6 +34,9 @@ pub const TOKEN_DEPTH_MAX: usize = 1000;
 /// Tokens that one step of a revocation or expiry handles.
 pub const REVOKE_PAGE: usize = 100;
 
+/// How long the record of a token stays whose last use was taken: longer than any request takes.
+pub const LAST_USE: Duration = Duration::from_secs(600);
+
 /// Keys that one step of deleting a prefix removes.
 pub const DELETE_PAGE: u32 = 1000;
 

@@ -18,7 +18,6 @@
 
 // The simulator is outside the simulation: it writes trace files and starts processes.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-#![allow(unexpected_cfgs)]
 
 #[cfg(not(tokio_unstable))]
 compile_error!(

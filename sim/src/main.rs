@@ -1,5 +1,9 @@
 //! The simulator's command line; `docs/simulation.md` is its manual.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "outside the simulation: it writes trace files"
+)]
 
 use std::io::Write;
 

@@ -18,6 +18,7 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
     let trace = TraceLog::new(output);
     trace.event("world", "world", format_args!("scenario={} seed={seed} nodes={}", scenario.name, scenario.nodes));
     keep_panics();
+    watch_time(scenario.name.clone(), seed, trace.clone());
     let settings =
         Settings { seed, nodes: scenario.nodes, limit: scenario.limit, latency_max: scenario.latency_max, stand_in };
     let mut violations = match World::new(settings, trace.clone()) {
@@ -36,7 +37,8 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
 
 fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violation> {
     let report = Report::default();
-    let driver = Driver::new(world.hands(), scenario.clone());
+    let hands = world.hands();
+    let driver = Driver::new(hands.clone(), scenario.clone());
     let load = driver.run(report.clone());
     let end = catch_unwind(AssertUnwindSafe(|| world.run(load)));
     let (mut violations, ops) = report.take();
@@ -49,10 +51,36 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
             violations.push(Violation::crash(last_panic()));
         }
     }
+    // Not left to the nodes' destructors: a killed process keeps its RocksDB, and with it its node, for good.
+    hands.nodes().iter().for_each(|node| node.remove_real_dir());
     let evidence = Evidence { ops, events: trace.kept() };
     violations.extend(check_all(&evidence));
     violations
 }
+
+/// Ends the process when simulated time stands still: a task that never waits keeps a step from ending.
+fn watch_time(scenario: String, seed: u64, trace: TraceLog) {
+    std::thread::spawn(move || {
+        let mut seen = (trace.step_time(), std::time::Instant::now());
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            let now = trace.step_time();
+            if now != seen.0 {
+                seen = (now, std::time::Instant::now());
+            } else if seen.1.elapsed() > STANDS_STILL {
+                let what = format!("simulated time stands still at {now:?}: a task spins");
+                let violations = vec![Violation::liveness("bounded-run", what)];
+                let (sim_seconds, (events, digest)) = (now.as_secs_f64(), trace.digest());
+                trace.flush();
+                println!("{}", Outcome { scenario, seed, sim_seconds, events, digest, violations });
+                std::process::exit(crate::outcome::Class::Liveness as i32);
+            }
+        }
+    });
+}
+
+/// After so long, in real time, without a step of the simulation the run is given up.
+const STANDS_STILL: std::time::Duration = std::time::Duration::from_secs(30);
 
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 

@@ -63,6 +63,11 @@ impl TraceLog {
         self.0.now_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
     }
 
+    /// The step loop's time.
+    pub fn step_time(&self) -> Duration {
+        Duration::from_nanos(self.0.now_ns.load(Ordering::Relaxed))
+    }
+
     /// Simulated time since the start, of the host that runs or else of the step loop.
     pub fn now(&self) -> Duration {
         turmoil::sim_elapsed().unwrap_or_else(|| Duration::from_nanos(self.0.now_ns.load(Ordering::Relaxed)))

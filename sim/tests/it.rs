@@ -1,5 +1,6 @@
 //! The simulator's own test: the toy server passes, twice alike; its planted bugs are found; exit codes name the class.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "outside the simulation: it starts processes")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::process::{Command, Output};
 

@@ -168,8 +168,9 @@ pub(super) fn read(
         "unix" => read_unix(&section)?,
         _ => return Err(section.missing("this type is not supported: tcp or unix")),
     };
-    let tls = if matches!(bind, Bind::Tcp { .. }) { read_tls(&section)? } else { skip_tls(&section)? };
-    let mut listener = Listener { tls, ..Listener::plain(bind) };
+    let tls = if matches!(bind, Bind::Tcp { .. }) { read_tls(&section)? } else { skip_tls(&section).map(Ok)? };
+    let tls = tls.map_err(|missing| section.missing(missing));
+    let mut listener = Listener::plain(bind);
     if let Some(duration) =
         section.duration("max_request_duration")?.or(default_duration).filter(|duration| !duration.is_zero())
     {
@@ -198,6 +199,8 @@ pub(super) fn read(
     }
     section.later(LATER);
     section.finish(later)?;
+    // After the unknown keys: one of them may be the missing one misspelt.
+    listener.tls = tls?;
     Ok(listener)
 }
 
@@ -235,7 +238,8 @@ fn skip_tls(section: &Section<'_>) -> Result<Option<Tls>, ConfigError> {
     Ok(None)
 }
 
-fn read_tls(section: &Section<'_>) -> Result<Option<Tls>, ConfigError> {
+/// The inner error is what is missing.
+fn read_tls(section: &Section<'_>) -> Result<Result<Option<Tls>, &'static str>, ConfigError> {
     let disabled = section.flag("tls_disable")?.unwrap_or(false);
     let (certificate, key) = (section.path("tls_cert_file")?, section.path("tls_key_file")?);
     let version = |key| {
@@ -261,15 +265,15 @@ fn read_tls(section: &Section<'_>) -> Result<Option<Tls>, ConfigError> {
     let client_auth = read_client_auth(section)?;
     section.flag("tls_prefer_server_cipher_suites")?;
     if disabled {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    match (certificate, key) {
+    Ok(match (certificate, key) {
         (Some(cert_file), Some(key_file)) => {
             Ok(Some(Tls { cert_file, key_file, min_version, max_version, cipher_suites, client_auth }))
         }
-        (None, _) => Err(section.missing("\"tls_cert_file\" is missing (plain text needs tls_disable = true)")),
-        (_, None) => Err(section.missing("\"tls_key_file\" is missing")),
-    }
+        (None, _) => Err("\"tls_cert_file\" is missing (plain text needs tls_disable = true)"),
+        (_, None) => Err("\"tls_key_file\" is missing"),
+    })
 }
 
 fn read_client_auth(section: &Section<'_>) -> Result<ClientAuth, ConfigError> {

@@ -58,21 +58,37 @@ impl Authorized {
 
 impl Core {
     /// Finds the request's token, which must be alive together with all its parents. Their records join the read set,
-    /// so that nothing is committed under a tree that was revoked meanwhile.
+    /// so that nothing is committed under a tree that was revoked meanwhile. `spent` tells that this request has taken
+    /// its use already, which may have been the last.
     pub(crate) async fn authenticate(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         request: &Request,
+        spent: bool,
     ) -> Result<Option<Caller>> {
         let Some(id) = &request.token else { return Ok(None) };
         let hash = unsealed.secrets.salt.hash(id.danger_expose_text());
-        let Some((entry, revision)) = self.live_token(unsealed, txn, &hash).await? else { return Ok(None) };
+        let Some((entry, revision)) = self.token_with_parents(unsealed, txn, &hash).await? else { return Ok(None) };
+        if entry.is_used_up() && !spent {
+            return Ok(None);
+        }
         Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision }))
     }
 
     /// The record of a token that is alive, with all its parents.
     pub(crate) async fn live_token(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        hash: &Hash,
+    ) -> Result<Option<(Arc<Entry>, u64)>> {
+        let found = self.token_with_parents(unsealed, txn, hash).await?;
+        Ok(found.filter(|(entry, _)| !entry.is_used_up()))
+    }
+
+    /// As [`Core::live_token`], but for a token whose last use may be under way.
+    async fn token_with_parents(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
@@ -105,7 +121,10 @@ impl Core {
         caller: Option<Caller>,
         request: &Request,
     ) -> Result<Authorized> {
-        let caller = caller.ok_or_else(Error::denied)?;
+        let caller = caller.ok_or_else(|| match request.path.as_str() {
+            "sys/wrapping/unwrap" => super::wrap::invalid_token(),
+            _ => Error::no_token(),
+        })?;
         let acl = self.acl(unsealed, &caller.entry.policies).await?;
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         let routed = router.route(&request.path);

@@ -9,6 +9,7 @@ use crate::barrier::BarrierTxn;
 use crate::raft::ProposeError;
 use crate::raft::command::{Body, Outcome};
 use crate::storage::Txn;
+use crate::telemetry::Figure;
 
 impl Core {
     /// A transaction over the state as it is now.
@@ -40,9 +41,17 @@ impl Core {
     /// # Errors
     /// As [`Core::commit`]; [`Error::Invalid`] if `apply` refused it.
     pub(crate) async fn propose(&self, body: Body) -> Result<bool> {
+        let clock = &self.runtime.clock;
+        let begun = clock.boot();
         match self.raft.propose(body).await {
             Ok(applied) => match applied.outcome {
-                Outcome::Done { more } => Ok(more),
+                Outcome::Done { more } => {
+                    let took = clock.boot().saturating_sub(begun);
+                    self.metrics.commit(took);
+                    self.metrics.observe(Figure::BarrierPut, took);
+                    self.metrics.add(Figure::RaftApply, 1);
+                    Ok(more)
+                }
                 Outcome::Conflict { .. } => Err(Error::Conflict),
                 Outcome::Refused { reason } => Err(Error::invalid(reason)),
             },

@@ -209,9 +209,9 @@ impl Core {
         self.raft.identity().cluster().is_some() || self.raft.has_members()
     }
 
-    /// Whether nobody is known to lead.
+    /// Whether nobody is known to lead, or the leader is out of reach.
     pub fn knows_no_leader(&self) -> bool {
-        self.raft.leader().is_none()
+        !self.raft.has_leader()
     }
 
     /// Meets the member at a cluster address, if one is there.

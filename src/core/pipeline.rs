@@ -47,8 +47,14 @@ impl Core {
             return answer;
         }
         let mut line = None;
+        // A use of the token is taken once, however often the rest of the request runs into conflicts.
+        let mut spent = false;
         for attempt in 0.. {
-            match self.attempt(request).await {
+            match self.attempt(request, &mut spent).await {
+                Err(Error::Standby) if spent => {
+                    let text = "a use of the token was taken, then this node lost its leadership; nothing else was done";
+                    return Err(Error::Unavailable(text.into()));
+                }
                 Err(Error::Conflict) if attempt < limits::CONFLICT_RETRIES => {}
                 Err(Error::Conflict) if line.is_none() => line = Some(self.line.wait(&request.path).await),
                 Err(Error::Conflict) if attempt < 2 * limits::CONFLICT_RETRIES => {}
@@ -59,7 +65,7 @@ impl Core {
         Err(Error::Unavailable("too many conflicting writes".into()))
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Response> {
+    async fn attempt(&self, request: &Request, spent: &mut bool) -> Result<Response> {
         let unsealed = self.unsealed().await?;
         if !Core::is_for_this_node(request) {
             self.active()?;
@@ -72,7 +78,7 @@ impl Core {
         if let Proof::ByCommit { term } = proof {
             txn.below().bind_to_term(term);
         }
-        let done = self.carry_out(&unsealed, &mut txn, request, &mut proof).await;
+        let done = self.carry_out(&unsealed, &mut txn, request, &mut proof, spent).await;
         if done.is_err() || txn.is_read_only() {
             self.prove(&mut proof).await?;
         }
@@ -99,13 +105,21 @@ impl Core {
         txn: &mut BarrierTxn,
         request: &Request,
         proof: &mut Proof,
+        spent: &mut bool,
     ) -> Result<(Audited, Response)> {
-        let caller = self.authenticate(unsealed, txn, request).await?;
-        let authorized = self.authorize(unsealed, txn, caller, request).await?;
+        let mut caller = self.authenticate(unsealed, txn, request, *spent).await?;
+        let mut authorized = self.authorize(unsealed, txn, caller.clone(), request).await;
         let audited = self.audit_request(&authorized, request);
-        let authorized = self.consume_use(unsealed, txn, authorized, &audited, proof).await?;
+        if !*spent && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
+            *spent = true;
+            // That commit changed the token's record: all is read anew, so that the read set is whole.
+            *txn = self.begin(unsealed);
+            caller = self.authenticate(unsealed, txn, request, true).await?;
+            authorized = self.authorize(unsealed, txn, caller, request).await;
+        }
+        let authorized = authorized?;
         let response = self.execute(unsealed, txn, &authorized, request, &audited).await?;
-        let response = self.wrap_if_asked(unsealed, txn, &authorized, request, response).await?;
+        let response = self.wrap_if_asked(unsealed, txn, request, response).await?;
         Ok((audited, response))
     }
 
@@ -128,27 +142,31 @@ impl Core {
         self.raft.read_index().await.map(drop).map_err(|_| Error::Standby)
     }
 
-    fn audit_request(&self, _authorized: &Authorized, _request: &Request) -> Audited {
+    fn audit_request(&self, _authorized: &Result<Authorized>, _request: &Request) -> Audited {
         Audited(())
     }
 
     fn audit_response(&self, _audited: &Audited, _request: &Request, _response: &Response) {}
 
-    /// Takes one use of a token that has a number of them, by a commit of its own that is never given back.
+    /// Takes one use of a token that has a number of them, by a commit of its own that is never given back, also if the
+    /// request is then denied. Whether it did.
     async fn consume_use(
         &self,
         unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: Authorized,
+        caller: Option<&Caller>,
+        request: &Request,
         _audited: &Audited,
         proof: &mut Proof,
-    ) -> Result<Authorized> {
-        match &authorized.caller {
-            Some(caller) if caller.entry.num_uses > 0 => {}
-            _ => return Ok(authorized),
+    ) -> Result<bool> {
+        match caller {
+            // Unwrapping takes the token itself, in the commit that takes what is wrapped.
+            Some(caller) if caller.entry.num_uses > 0 && !super::wrap::unwraps_itself(caller, request) => {
+                self.prove(proof).await?;
+                self.spend(unsealed, caller).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
-        self.prove(proof).await?;
-        self.spend(unsealed, txn, authorized).await
     }
 
     async fn execute(

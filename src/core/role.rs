@@ -144,7 +144,7 @@ impl Core {
             standby: !active,
             performance_standby: false,
             removed: self.raft.transport().removal().is_some(),
-            ha_unhealthy: !active && self.raft.leader().is_none(),
+            ha_unhealthy: !active && !self.raft.has_leader(),
             dr_secondary: false,
             replication_performance_mode: if secrets.is_some() { "disabled" } else { "unknown" }.into(),
             replication_dr_mode: if secrets.is_some() { "disabled" } else { "unknown" }.into(),
@@ -177,6 +177,17 @@ impl Core {
         metrics.set(Figure::RaftLogBytes, self.raft.log_bytes() as f64);
         if let Some(age) = self.raft.last_contact() {
             metrics.last_contact(age);
+        }
+        if let Ok(keyring) = self.barrier.keyring() {
+            metrics.set(Figure::BarrierTerm, f64::from(keyring.active()));
+        }
+        // A node of a simulation shares its process with others.
+        if !self.runtime.trace.is_on()
+            && let Some((resident, total, threads)) = crate::runtime::real::process()
+        {
+            metrics.set(Figure::RuntimeAllocBytes, resident as f64);
+            metrics.set(Figure::RuntimeSysBytes, total as f64);
+            metrics.set(Figure::RuntimeThreads, threads as f64);
         }
     }
 }

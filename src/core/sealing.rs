@@ -302,7 +302,7 @@ impl Core {
         let init = self.plain::<plain::Init>(Kind::Init).await?;
         let init = init.ok_or_else(|| Error::Internal("there is a seal record but no init record".into()))?;
         let signature = key.sign_unseal(&init.cluster_id, &record.id);
-        if self.propose_at_leader(Body::Unseal { id: record.id, signature }).await.is_err() {
+        if self.propose_at_leader(Body::Unseal { epoch: self.raft.state().epoch(), id: record.id, signature }).await.is_err() {
             return Ok(false);
         }
         let _ = self.raft.read_index().await;
@@ -382,8 +382,13 @@ impl Core {
             return Ok(Response::empty());
         }
         let id = self.runtime.entropy.bytes();
-        match self.propose_at_leader(Body::Seal { id }).await {
-            Ok(()) | Err(Error::Conflict) => {
+        let proposed = match self.propose_at_leader(Body::Seal { epoch: self.raft.state().epoch(), id }).await {
+            // Sealed already, by somebody else's record; a conflict without one is no seal.
+            Err(Error::Conflict) if self.seal_record().await?.is_some() => Ok(()),
+            proposed => proposed,
+        };
+        match proposed {
+            Ok(()) => {
                 self.drop_keys("an operator sealed the cluster");
                 Ok(self.unconfirmed_answer(self.wait_for_confirmations().await))
             }
@@ -412,14 +417,14 @@ impl Core {
     /// Commits a seal that waited for a quorum.
     async fn commit_pending_seal(&self) {
         let Some(id) = self.pending_seal().await else { return };
-        match self.propose_at_leader(Body::Seal { id }).await {
-            Ok(()) | Err(Error::Conflict) => {
-                let path = self.raft.data_dir().join(PENDING_SEAL);
-                if let Err(error) = self.raft.disk().remove(&path).await {
-                    tracing::warn!(%error, "sealing: {} could not be removed", path.display());
-                }
-            }
-            Err(_) => {}
+        let proposed = self.propose_at_leader(Body::Seal { epoch: self.raft.state().epoch(), id }).await;
+        // Somebody else's record serves as well.
+        if proposed.is_err() && !matches!(self.seal_record().await, Ok(Some(_))) {
+            return;
+        }
+        let path = self.raft.data_dir().join(PENDING_SEAL);
+        if let Err(error) = self.raft.disk().remove(&path).await {
+            tracing::warn!(%error, "sealing: {} could not be removed", path.display());
         }
     }
 

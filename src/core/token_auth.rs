@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::authorize::{Authorized, Caller};
 use super::{Auth, Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
+use crate::limits;
 use crate::policy;
 use crate::runtime::UnixTime;
 use crate::storage::schema;
@@ -33,10 +34,11 @@ impl Core {
             (Read, "lookup-self") => Ok(self.show(&caller.entry, caller.id.danger_expose_text())),
             (Update | Create, "lookup-self") => Ok(self.show(&caller.entry, caller.id.danger_expose_text())),
             (Read | Update | Create, "lookup") => {
-                let id = required(request, "token", "missing token ID")?;
+                let given = request.text("token")?.filter(|id| !id.is_empty());
+                let id = given.unwrap_or_else(|| caller.id.danger_expose_text().to_string());
                 match self.live_token(unsealed, txn, &salt.hash(&id)).await? {
                     Some((entry, _)) => Ok(self.show(&entry, &id)),
-                    None => Err(Error::Denied(vec!["bad token".into()])),
+                    None => Err(Error::Forbidden("bad token".into())),
                 }
             }
             (Update | Create, "lookup-accessor") => {
@@ -45,15 +47,15 @@ impl Core {
             }
             (Update | Create, "renew-self") => {
                 let id = caller.id.danger_expose_text().to_string();
-                self.renew(txn, &caller.hash, &id, request).await
+                self.renew(unsealed, txn, &caller.hash, &id, request).await
             }
             (Update | Create, "renew") => {
                 let id = required(request, "token", "missing token ID")?;
-                self.renew(txn, &salt.hash(&id), &id, request).await
+                self.renew(unsealed, txn, &salt.hash(&id), &id, request).await
             }
             (Update | Create, "renew-accessor") => {
                 let (hash, _) = self.by_accessor(unsealed, txn, request).await?;
-                self.renew(txn, &hash, "", request).await
+                self.renew(unsealed, txn, &hash, "", request).await
             }
             (Update | Create, "revoke-self") => self.revoke(unsealed, txn, &caller.hash).await,
             (Update | Create, "revoke") => {
@@ -62,6 +64,9 @@ impl Core {
             }
             (Update | Create, "revoke-accessor") => self.revoke_accessor(unsealed, txn, request).await,
             (Update | Create, "revoke-orphan") => {
+                if !authorized.sudo {
+                    return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
+                }
                 let id = required(request, "token", "missing token ID")?;
                 self.revoke_orphan(unsealed, txn, &salt.hash(&id)).await
             }
@@ -83,6 +88,9 @@ impl Core {
         orphan: bool,
     ) -> Result<Response> {
         let caller = authorized.caller()?;
+        if caller.entry.num_uses > 0 {
+            return Err(Error::invalid("restricted use token cannot generate child tokens"));
+        }
         let wish = Wish::read(request, caller, authorized.sudo, orphan)?;
         let now = self.runtime.clock.now();
         let mut warnings = Vec::new();
@@ -153,7 +161,7 @@ impl Core {
         txn: &mut BarrierTxn,
         request: &Request,
     ) -> Result<(Hash, Arc<Entry>)> {
-        let accessor = required(request, "accessor", "missing accessor")?;
+        let accessor = required(request, "accessor", MISSING_ACCESSOR)?;
         let invalid = || Error::invalid("1 error occurred:\n\t* invalid accessor\n\n");
         let found = token::store::by_accessor(txn, &unsealed.secrets.salt, &accessor).await?;
         let (hash, _) = found.ok_or_else(invalid)?;
@@ -161,18 +169,24 @@ impl Core {
         Ok((hash, entry))
     }
 
-    async fn renew(&self, txn: &mut BarrierTxn, hash: &Hash, id: &str, request: &Request) -> Result<Response> {
+    async fn renew(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        hash: &Hash,
+        id: &str,
+        request: &Request,
+    ) -> Result<Response> {
         let now = self.runtime.clock.now();
         let increment = request.duration("increment")?.unwrap_or_default();
-        let old = match token::store::get(txn, hash).await? {
-            Some(entry) if !entry.is_expired(now) => entry,
-            _ => return Err(Error::invalid("token not found")),
+        let Some((old, _)) = self.live_token(unsealed, txn, hash).await? else {
+            return Err(Error::invalid("token not found"));
         };
         if !old.renewable || old.expires.is_none() {
             return Err(Error::invalid("lease is not renewable"));
         }
         let (expires, cut) = old.renewed_until(now, increment, self.settings.max_lease_ttl);
-        let new = Entry { expires: Some(expires), renewed: Some(now), ..old.clone() };
+        let new = Entry { expires: Some(expires), renewed: Some(now), ..Entry::clone(&old) };
         token::store::update(txn, hash, &old, &new);
         let mut response = Response { auth: Some(auth(&new, id.to_string(), now)), ..Response::default() };
         if cut && !increment.is_zero() {
@@ -193,7 +207,7 @@ impl Core {
     }
 
     async fn revoke_accessor(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, request: &Request) -> Result<Response> {
-        let accessor = required(request, "accessor", "missing accessor")?;
+        let accessor = required(request, "accessor", MISSING_ACCESSOR)?;
         match token::store::by_accessor(txn, &unsealed.secrets.salt, &accessor).await? {
             None => Ok(Response::empty().warn("No token found with this accessor")),
             Some((hash, _)) => self.revoke(unsealed, txn, &hash).await,
@@ -258,7 +272,7 @@ impl Core {
             "id": id,
             "issue_time": entry.created.rfc3339(),
             "meta": if entry.metadata.is_empty() { Value::Null } else { json!(entry.metadata) },
-            "num_uses": entry.num_uses,
+            "num_uses": entry.shown_uses(),
             "orphan": entry.parent.is_none(),
             "path": entry.path,
             "policies": entry.policies,
@@ -276,42 +290,13 @@ impl Core {
         Response::data(data)
     }
 
-    /// Takes one use of the caller's token, by a commit of its own; with the last one the token is gone, but for this
-    /// request.
-    pub(crate) async fn spend(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        mut authorized: Authorized,
-    ) -> Result<Authorized> {
-        let Some(caller) = authorized.caller.as_mut() else { return Ok(authorized) };
-        if caller.entry.wraps.is_some() {
-            return Ok(authorized);
-        }
-        let mut spending = self.begin(unsealed);
-        let Some(entry) = token::store::get(&mut spending, &caller.hash).await? else { return Err(Error::denied()) };
-        spending.below().expect(&keys::token(&caller.hash), caller.revision);
-        let spent = Entry { num_uses: entry.num_uses - 1, ..entry.clone() };
-        match spent.num_uses {
-            0 => token::store::revoke(&mut spending, &unsealed.secrets.salt, &caller.hash, &entry),
-            _ => token::store::update(&mut spending, &caller.hash, &entry, &spent),
-        }
-        self.commit(spending).await?;
-        let found = self.raft.state().get(&keys::token(&caller.hash)).await?;
-        let revision = found.map_or(0, |found| found.revision);
-        // The rest of the request goes on in a transaction that knows of the use just taken.
-        *txn = self.begin(unsealed);
-        txn.below().expect(&keys::token(&caller.hash), revision);
-        txn.below().expect(&authorized.mount.key(), self.mount_revision(unsealed, &authorized.mount).await?);
-        caller.entry = Arc::new(spent);
-        caller.revision = revision;
-        Ok(authorized)
-    }
-
-    async fn mount_revision(&self, unsealed: &Unsealed, mount: &super::mount::Mount) -> Result<u64> {
-        let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
-        let found = router.at(&mount.path).filter(|found| found.record.uuid == mount.uuid);
-        found.map(|found| found.revision).ok_or(Error::Conflict)
+    /// Takes one use of the caller's token, by a commit of its own.
+    pub(crate) async fn spend(&self, unsealed: &Unsealed, caller: &Caller) -> Result<()> {
+        let mut txn = self.begin(unsealed);
+        txn.below().expect(&keys::token(&caller.hash), caller.revision);
+        let used = caller.entry.used(self.runtime.clock.now(), limits::LAST_USE);
+        token::store::update(&mut txn, &caller.hash, &caller.entry, &used);
+        self.commit(txn).await
     }
 }
 
@@ -440,6 +425,8 @@ pub(crate) fn auth(entry: &Entry, id: String, now: UnixTime) -> Auth {
         num_uses: entry.num_uses,
     }
 }
+
+const MISSING_ACCESSOR: &str = "1 error occurred:\n\t* missing accessor\n\n";
 
 fn required(request: &Request, field: &str, missing: &str) -> Result<String> {
     request.text(field)?.filter(|text| !text.is_empty()).ok_or_else(|| Error::invalid(missing))

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::authorize::{Authorized, Caller};
+use super::authorize::Caller;
 use super::mount::Mount;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed, WrapInfo};
 use crate::barrier::BarrierTxn;
 use crate::engines::backend::MountTxn;
+use crate::engines::cubbyhole as engine;
 use crate::engines::view::MountView;
 use crate::logical::envelope;
 use crate::token::{self, Entry, Hash};
@@ -20,7 +21,18 @@ pub(crate) const POLICY: &str = crate::policy::name::RESPONSE_WRAPPING;
 /// Where in the token's cubbyhole the answer is.
 const RECORD: &str = "response";
 
-const INVALID: &str = "wrapping token is not valid or does not exist";
+/// 400: no such wrapping token, or somebody has used it.
+pub(crate) fn invalid_token() -> Error {
+    Error::invalid("wrapping token is not valid or does not exist")
+}
+
+/// Whether the caller's token is a wrapping token that the request unwraps: then that takes the token.
+pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
+    let named = request.data.get("token").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty());
+    caller.entry.wraps.is_some()
+        && ["sys/wrapping/unwrap", "sys/wrapping/rewrap"].contains(&request.path.as_str())
+        && named.is_none_or(|id| id == caller.id.danger_expose_text())
+}
 
 impl Core {
     /// Wraps the answer if the request asks for it and there is something to wrap.
@@ -28,7 +40,6 @@ impl Core {
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
-        authorized: &Authorized,
         request: &Request,
         response: Response,
     ) -> Result<Response> {
@@ -39,12 +50,8 @@ impl Core {
         {
             return Ok(response);
         }
-        if request.operation == Operation::List || request.path.starts_with("sys/wrapping/lookup") {
-            return Ok(response);
-        }
         let ttl = ttl.min(self.settings.max_lease_ttl);
-        let _ = authorized;
-        let wrapped = envelope::render(&response, &request.id);
+        let wrapped = String::from_utf8_lossy(&envelope::render(&response, &request.id)).into_owned();
         let accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
         let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
         info.wrapped_accessor = accessor;
@@ -58,7 +65,7 @@ impl Core {
         txn: &mut BarrierTxn,
         path: &str,
         ttl: Duration,
-        wrapped: Vec<u8>,
+        wrapped: String,
     ) -> Result<WrapInfo> {
         let now = self.runtime.clock.now();
         let entropy = &self.runtime.entropy;
@@ -85,7 +92,8 @@ impl Core {
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
         let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
-        cubbyhole.put(&format!("{}/{RECORD}", hex::encode(hash)), &wrapped);
+        let object = engine::encode(json!({ RECORD: wrapped }));
+        cubbyhole.put(&format!("{}{RECORD}", engine::prefix(&hex::encode(hash))), &object);
         Ok(WrapInfo {
             token: id,
             accessor,
@@ -102,35 +110,28 @@ impl Core {
         Ok(std::sync::Arc::clone(&found.record))
     }
 
-    /// `sys/wrapping/*`. `caller` is who asks; the wrapping token comes in the body or is the caller's own.
+    /// `sys/wrapping/*`. The wrapping token comes in the body or is the caller's own.
     pub(crate) async fn sys_wrapping(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
-        caller: Option<&Caller>,
         request: &Request,
         action: &str,
     ) -> Result<Response> {
-        if request.operation != Operation::Update && !(action == "lookup" && request.operation == Operation::Read) {
-            return Err(Error::Unsupported);
-        }
-        if action == "wrap" {
-            return self.wrap_data(request);
-        }
-        let id = match request.text("token")? {
-            Some(id) if !id.is_empty() => id,
-            _ => caller.map(|caller| caller.id.danger_expose_text().to_string()).unwrap_or_default(),
-        };
-        let (hash, entry) = self.wrapping_token(unsealed, txn, &id).await?;
-        match action {
-            "lookup" => Ok(Response::data(json!({
-                "creation_path": entry.wraps.clone().unwrap_or_default(),
-                "creation_time": entry.created.rfc3339(),
-                "creation_ttl": entry.creation_ttl.as_secs(),
-            }))),
-            "unwrap" => self.unwrap(unsealed, txn, &hash, &entry).await,
-            "rewrap" => self.rewrap(unsealed, txn, &hash, &entry).await,
-            _ => Err(Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".into())),
+        match (action, request.operation) {
+            ("wrap", Operation::Update) => self.wrap_data(request),
+            ("lookup", Operation::Update | Operation::Read) => {
+                let (_, entry) = self.wrapping_token(unsealed, txn, request).await?;
+                Ok(Response::data(json!({
+                    "creation_path": entry.wraps.clone().unwrap_or_default(),
+                    "creation_time": entry.created.rfc3339(),
+                    "creation_ttl": entry.creation_ttl.as_secs(),
+                })))
+            }
+            ("unwrap", Operation::Update) => self.unwrap(unsealed, txn, request).await,
+            ("rewrap", Operation::Update) => self.rewrap(unsealed, txn, request).await,
+            ("wrap" | "lookup" | "unwrap" | "rewrap", _) => Err(Error::Unsupported),
+            _ => Err(super::sys::unsupported_path()),
         }
     }
 
@@ -141,28 +142,39 @@ impl Core {
         Ok(Response { data: Some(request.data.clone()), ..Response::default() })
     }
 
-    async fn wrapping_token(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, id: &str) -> Result<(Hash, Entry)> {
-        if id.is_empty() {
-            return Err(Error::invalid("missing \"token\" value in input"));
-        }
-        let hash = unsealed.secrets.salt.hash(id);
+    async fn wrapping_token(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        request: &Request,
+    ) -> Result<(Hash, Entry)> {
+        let given = request.text("token")?.filter(|id| !id.is_empty());
+        let own = || request.token.as_ref().map(|own| own.danger_expose_text().to_string());
+        let id = given.or_else(own).ok_or_else(|| Error::invalid("missing \"token\" value in input"))?;
+        let hash = unsealed.secrets.salt.hash(&id);
+        let is_alive = |entry: &Entry| !entry.is_expired(self.runtime.clock.now()) && !entry.is_used_up();
         match token::store::get(txn, &hash).await? {
-            Some(entry) if entry.wraps.is_some() && !entry.is_expired(self.runtime.clock.now()) => Ok((hash, entry)),
-            _ => Err(Error::invalid(INVALID)),
+            Some(entry) if entry.wraps.is_some() && is_alive(&entry) => Ok((hash, entry)),
+            _ => Err(invalid_token()),
         }
     }
 
-    /// Takes the answer out and the token with it, by a commit of its own: whoever commits first has it, once.
-    async fn unwrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, hash: &Hash, entry: &Entry) -> Result<Response> {
-        let wrapped = self.take_wrapped(unsealed, txn, hash, entry).await?;
-        Ok(Response {
-            raw: Some(super::Raw { content_type: "application/json", body: wrapped, status: 200 }),
-            ..Response::default()
-        })
+    /// Takes the answer out and the token with it, in one commit: whoever commits first has it, once.
+    async fn unwrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, request: &Request) -> Result<Response> {
+        let (hash, entry) = self.wrapping_token(unsealed, txn, request).await?;
+        let wrapped = self.take_wrapped(unsealed, txn, &hash, &entry).await?;
+        if let Some(ttl) = request.wrap_ttl.filter(|ttl| !ttl.is_zero()) {
+            let ttl = ttl.min(self.settings.max_lease_ttl);
+            let info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
+            return Ok(Response { wrap_info: Some(info), ..Response::default() });
+        }
+        let raw = super::Raw { content_type: "application/json", body: wrapped.into_bytes(), status: 200 };
+        Ok(Response { raw: Some(raw), ..Response::default() })
     }
 
-    async fn rewrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, hash: &Hash, entry: &Entry) -> Result<Response> {
-        let wrapped = self.take_wrapped(unsealed, txn, hash, entry).await?;
+    async fn rewrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, request: &Request) -> Result<Response> {
+        let (hash, entry) = self.wrapping_token(unsealed, txn, request).await?;
+        let wrapped = self.take_wrapped(unsealed, txn, &hash, &entry).await?;
         let path = entry.wraps.clone().unwrap_or_default();
         let info = self.wrap(unsealed, txn, &path, entry.creation_ttl, wrapped).await?;
         Ok(Response { wrap_info: Some(info), ..Response::default() })
@@ -174,13 +186,14 @@ impl Core {
         txn: &mut BarrierTxn,
         hash: &Hash,
         entry: &Entry,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<String> {
         let mount = self.cubbyhole_mount(unsealed).await?;
-        let name = format!("{}/{RECORD}", hex::encode(hash));
+        let name = format!("{}{RECORD}", engine::prefix(&hex::encode(hash)));
         let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
-        let wrapped = cubbyhole.get(&name).await?.ok_or_else(|| Error::invalid(INVALID))?;
+        let object = engine::decode(&cubbyhole.get(&name).await?.ok_or_else(invalid_token)?)?;
+        let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
-        Ok(wrapped.to_vec())
+        Ok(wrapped)
     }
 }

@@ -43,6 +43,19 @@ pub fn prefix(salted_id: &str) -> String {
     format!("{salted_id}/")
 }
 
+/// An object as the engine stores it.
+pub fn encode(object: serde_json::Value) -> Vec<u8> {
+    fields::encode_json(&object)
+}
+
+/// The reverse of [`encode`].
+///
+/// # Errors
+/// If it is of another format.
+pub fn decode(bytes: &[u8]) -> Result<serde_json::Value> {
+    fields::decode_json(bytes)
+}
+
 fn root(call: &Call<'_>) -> Result<String> {
     call.cubbyhole.map(prefix).ok_or_else(Error::denied)
 }

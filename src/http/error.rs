@@ -61,6 +61,7 @@ pub fn reply(error: &Error, request_id: &str) -> Reply {
     match error {
         Error::Invalid(messages) => errors(400, messages),
         Error::Denied(words) => errors(403, &[several(std::iter::once("permission denied").chain(words_of(words)))]),
+        Error::Forbidden(words) => errors(403, &[words]),
         Error::Absent => wordless(404),
         Error::NoRoute(message) => errors(404, &[message]),
         Error::Unsupported => errors(405, &[several(std::iter::once("unsupported operation"))]),
@@ -149,6 +150,7 @@ mod tests {
             Refusal::Core(Error::Invalid(vec!["a".into(), "b\"c".into()])),
             Refusal::Core(Error::denied()),
             Refusal::Core(Error::Denied(vec!["invalid token".into()])),
+            Refusal::Core(Error::no_token()),
             Refusal::Core(Error::Absent),
             Refusal::Core(Error::NoRoute("no handler for route \"x/y\". route entry not found.".into())),
             Refusal::Core(Error::Unsupported),
@@ -173,6 +175,7 @@ mod tests {
         400 {"errors":["a","b\"c"]}
         403 {"errors":["1 error occurred:\n\t* permission denied\n\n"]}
         403 {"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}
+        403 {"errors":["permission denied"]}
         404 {"errors":[]}
         404 {"errors":["no handler for route \"x/y\". route entry not found."]}
         405 {"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}

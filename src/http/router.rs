@@ -76,6 +76,12 @@ impl Head {
     /// If the body is no JSON object.
     pub fn request(self, id: String, headers: &HeaderMap, body: &[u8], client: Client) -> Result<Request, Refusal> {
         let data = match self.operation {
+            // `sys/seal?scope=node`: a scope that got lost would seal the whole cluster.
+            Operation::Update if self.path == "sys/seal" => {
+                let mut data = fields(self.query);
+                data.extend(super::body::parse(body, self.is_form)?);
+                data
+            }
             Operation::Create | Operation::Update | Operation::Patch => super::body::parse(body, self.is_form)?,
             Operation::Read | Operation::List | Operation::Delete => fields(self.query),
             Operation::Help => Map::new(),

@@ -9,6 +9,9 @@ pub enum Error {
     /// 403 `permission denied`, with what else there is to say.
     #[error("permission denied")]
     Denied(Vec<String>),
+    /// 403 with exactly these words: there is no such token.
+    #[error("{0}")]
+    Forbidden(String),
     /// 404 with no messages: nothing is there.
     #[error("nothing is there")]
     Absent,
@@ -58,6 +61,11 @@ impl Error {
     /// 403 without more words.
     pub fn denied() -> Error {
         Error::Denied(Vec::new())
+    }
+
+    /// 403 for a request without a token, or with one that does not live.
+    pub fn no_token() -> Error {
+        Error::Forbidden("permission denied".into())
     }
 }
 

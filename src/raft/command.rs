@@ -77,21 +77,44 @@ pub enum Body {
     },
     /// Seals the cluster: sets the seal record (cluster-protocol, section 5). A conflict if one is set.
     Seal {
+        /// The state epoch it was prepared in.
+        epoch: u64,
         /// The record's id, drawn by the proposer.
         id: [u8; 16],
     },
     /// Lifts the seal record `id`; `apply` checks the signature of the seal's check key over cluster id and record id.
     /// A second lift of one id does nothing.
     Unseal {
+        /// The state epoch it was prepared in.
+        epoch: u64,
         /// Which record.
         id: [u8; 16],
         /// Ed25519 over cluster id and record id.
         signature: Bytes,
     },
     /// Raises the version of the cluster; never lowers it.
-    ClusterVersion(u32),
+    ClusterVersion {
+        /// The state epoch it was prepared in.
+        epoch: u64,
+        /// The version.
+        version: u32,
+    },
     /// Nothing.
     Noop,
+}
+
+impl Body {
+    /// The state epoch that the command was prepared in: in another it is a conflict (cluster-protocol, section 6).
+    pub fn epoch(&self) -> Option<u64> {
+        match self {
+            Body::Batch(batch) => Some(batch.epoch),
+            Body::DeletePrefix { epoch, .. }
+            | Body::Seal { epoch, .. }
+            | Body::Unseal { epoch, .. }
+            | Body::ClusterVersion { epoch, .. } => Some(*epoch),
+            Body::Noop => None,
+        }
+    }
 }
 
 /// Checks and writes, all or nothing.

@@ -159,7 +159,6 @@ pub mod granter {
 
     /// Makes a challenge that can be answered for `lifetime` from `now`. `cookie_key` is held behind the barrier, so
     /// that any active node can check it and none has to remember it.
-    #[allow(clippy::too_many_arguments)]
     pub fn challenge(
         seal: &dyn SealAccess,
         cookie_key: &[u8; 32],

@@ -71,6 +71,8 @@ impl Raft {
                 if leaderless > self.patience() {
                     tracing::info!("no leader for {leaderless:?}: this sealed node stands for election as caretaker");
                     let _ = self.inner().openraft.trigger().elect(true).await;
+                    // Let this election come to its end before the next.
+                    tokio::time::sleep(timing.without_leader()).await;
                     leaderless = Duration::ZERO;
                 }
             }

@@ -18,6 +18,7 @@ use super::read_index::{Answer, Batcher, ReadIndexError};
 use super::settings::Timing;
 use super::state::State;
 use super::state_machine::StateMachine;
+use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, Member, TypeConfig};
 use crate::limits;
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) log: Log,
     pub(super) state: State,
     pub(super) transport: Transport,
+    served: Served,
     pub(super) identity: Identity,
     pub(super) options: Options,
     pub(super) fit: AtomicBool,
@@ -102,6 +104,7 @@ impl Raft {
         log: Log,
         state: State,
         transport: Transport,
+        served: Served,
         identity: Identity,
         options: Options,
     ) -> Raft {
@@ -111,6 +114,7 @@ impl Raft {
             log,
             state,
             transport,
+            served,
             identity,
             options,
             fit: AtomicBool::new(false),
@@ -233,6 +237,20 @@ impl Raft {
         fresh.then_some(metrics.current_term)
     }
 
+    /// Time since a leader was last heard of here: zero at a leader that a quorum follows, `None` if none ever was.
+    /// openraft's word for who leads does not expire; this does.
+    pub fn leader_heard(&self) -> Option<Duration> {
+        if self.leading().is_some() {
+            return Some(Duration::ZERO);
+        }
+        self.0.served.last_append().map(|at| self.0.runtime.clock.boot().saturating_sub(at))
+    }
+
+    /// Whether a leader was heard of within an election timeout.
+    pub fn has_leader(&self) -> bool {
+        self.leader_heard().is_some_and(|age| age <= self.0.options.timing.without_leader())
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leader(&self) -> Option<Incarnation> {
         self.0.openraft.metrics().borrow_watched().current_leader
@@ -266,6 +284,11 @@ impl Raft {
     /// The disk of the data directory.
     pub fn disk(&self) -> &crate::runtime::Disk {
         &self.0.runtime.disk
+    }
+
+    /// Tells the duration of each sync of the log to `observer`, which must not block.
+    pub fn observe_syncs(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
+        self.0.log.observe_syncs(observer);
     }
 
     /// Disk use of the log in bytes.
@@ -379,10 +402,7 @@ impl Raft {
     /// See [`ProposeError`].
     pub async fn promote(&self, incarnation: Incarnation, replaced: BTreeSet<Incarnation>) -> Result<(), ProposeError> {
         let mut changes = vec![ChangeMembers::AddVoterIds(BTreeSet::from([incarnation]))];
-        if !replaced.is_empty() {
-            changes.push(ChangeMembers::RemoveVoters(replaced.clone()));
-            changes.push(ChangeMembers::RemoveNodes(replaced));
-        }
+        changes.extend(self.removal(replaced));
         self.change(ChangeMembers::Batch(changes)).await
     }
 
@@ -391,9 +411,16 @@ impl Raft {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn remove(&self, incarnation: Incarnation) -> Result<(), ProposeError> {
-        let one = BTreeSet::from([incarnation]);
-        let changes = vec![ChangeMembers::RemoveVoters(one.clone()), ChangeMembers::RemoveNodes(one)];
-        self.change(ChangeMembers::Batch(changes)).await
+        self.change(ChangeMembers::Batch(self.removal(BTreeSet::from([incarnation])))).await
+    }
+
+    /// Voters leave the nodes by themselves once the joint membership ends, and may not leave them before.
+    fn removal(&self, gone: BTreeSet<Incarnation>) -> Vec<ChangeMembers<Incarnation, Member>> {
+        let metrics = self.0.openraft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: BTreeSet<Incarnation> = metrics.membership_config.voter_ids().collect();
+        let (voters, learners): (BTreeSet<_>, BTreeSet<_>) = gone.into_iter().partition(|id| voters.contains(id));
+        vec![ChangeMembers::RemoveVoters(voters), ChangeMembers::RemoveNodes(learners)]
     }
 
     async fn change(&self, change: ChangeMembers<Incarnation, Member>) -> Result<(), ProposeError> {

@@ -87,36 +87,39 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::Semaphore;
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn callers_share_a_confirmation_that_began_after_they_asked() {
         let batcher = Batcher::default();
-        let rounds = Arc::new(AtomicUsize::new(0));
+        let (rounds, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
         let confirm = {
-            let rounds = Arc::clone(&rounds);
+            let (rounds, gate) = (Arc::clone(&rounds), Arc::clone(&gate));
             move || {
-                let round = rounds.fetch_add(1, Ordering::SeqCst) as u64;
+                let (round, gate) = (rounds.fetch_add(1, Ordering::SeqCst), Arc::clone(&gate));
                 async move {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    gate.acquire().await.expect("an open gate").forget();
                     Ok(round)
                 }
             }
         };
-        let first = tokio::spawn({
+        let ask = || {
             let (batcher, confirm) = (batcher.clone(), confirm.clone());
-            async move { batcher.get(confirm).await }
-        });
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let late: Vec<_> = (0..50)
-            .map(|_| {
-                let (batcher, confirm) = (batcher.clone(), confirm.clone());
-                tokio::spawn(async move { batcher.get(confirm).await })
-            })
-            .collect();
+            tokio::spawn(async move { batcher.get(confirm).await })
+        };
+        let first = ask();
+        while rounds.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let late: Vec<_> = (0..50).map(|_| ask()).collect();
+        while batcher.lock().waiters.len() < late.len() {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
         assert_eq!(first.await.expect("joined"), Ok(0));
         for caller in late {
             assert_eq!(caller.await.expect("joined"), Ok(1), "a round that began before the call does not count");

@@ -31,6 +31,8 @@ pub struct Setup {
     pub advertise: String,
     /// How state is kept.
     pub engine: EngineKind,
+    /// A directory of the real file system for RocksDB, if the data directory is not one (in simulations).
+    pub engine_dir: Option<PathBuf>,
     /// How the log is kept.
     pub log: log::Options,
     /// Whether a large write of state goes on in the background; off in simulations.
@@ -73,8 +75,8 @@ impl Raft {
     /// # Errors
     /// See [`StartError`]; each names the file or address.
     pub async fn start(runtime: &Runtime, setup: Setup) -> Result<Raft, StartError> {
-        let Setup { options, label, node_key_path, listen, advertise, engine, log, background_flush, transport } =
-            setup;
+        let Setup { options, label, node_key_path, listen, advertise, engine, engine_dir, .. } = setup;
+        let Setup { log, background_flush, transport, .. } = setup;
         let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
         let log = Log::open(runtime, &options.data_dir.join("raft").join("log"), log).await?;
         let log_sync: LogSync = {
@@ -86,6 +88,7 @@ impl Raft {
         };
         let incarnation = identity.incarnation();
         let mut state_options = state_machine::Options::new(engine, incarnation);
+        state_options.engine_dir = engine_dir;
         state_options.background_flush = background_flush;
         let (machine, state) = StateMachine::open(runtime, &options.data_dir, state_options, log_sync).await?;
         observe::tell_start(runtime, &identity, &log, &state);
@@ -101,8 +104,8 @@ impl Raft {
         let built = OpenRaft::build(incarnation, Arc::new(config), network, log.clone(), machine);
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
-        transport.serve_raft(&openraft, &options.data_dir, engine);
-        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, identity, options);
+        let served = transport.serve_raft(&openraft, &options.data_dir, engine);
+        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
         tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;

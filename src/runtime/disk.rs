@@ -168,7 +168,10 @@ impl Disk {
     /// Replaces a file atomically and durably: a temporary name, sync, rename, sync of the directory. After a crash the
     /// file holds the old bytes or the new ones.
     pub async fn replace(&self, path: &Path, bytes: Bytes) -> io::Result<()> {
-        let directory = path.parent().ok_or_else(|| io::Error::other("a file without a directory"))?;
+        let directory = match path.parent().ok_or_else(|| io::Error::other("a file without a directory"))? {
+            here if here.as_os_str().is_empty() => Path::new("."),
+            directory => directory,
+        };
         let mut temporary = path.as_os_str().to_os_string();
         temporary.push(".new");
         let temporary = PathBuf::from(temporary);

@@ -1,5 +1,5 @@
 //! Production's world: the only file that names the operating system's clocks, sockets, files and entropy.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the other side of the seam")]
 
 use std::fs;
 use std::io;
@@ -96,12 +96,15 @@ impl OffloadSource for RealOffload {
         let semaphore = Arc::clone(semaphore);
         Box::pin(async move {
             let permit = semaphore.acquire_owned().await;
-            // A panic of the job reaches the caller through the channel that it never answers.
-            let _ = tokio::task::spawn_blocking(move || {
+            let ended = tokio::task::spawn_blocking(move || {
                 job();
                 drop(permit);
-            })
-            .await;
+            });
+            // A panic of the job reaches the caller through the channel that it never answers. A job that was not run
+            // because the process ends is no panic: its caller is about to be dropped, too.
+            if ended.await.is_err_and(|error| error.is_cancelled()) {
+                std::future::pending::<()>().await;
+            }
         })
     }
 }

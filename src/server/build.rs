@@ -19,10 +19,12 @@ use crate::runtime::Runtime;
 const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 
 /// What differs between production and a simulation beside the runtime.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Tuning {
     /// How state is kept on disk.
     pub disk_engine: EngineKind,
+    /// A directory of the real file system for RocksDB, if the data directory is not one.
+    pub engine_dir: Option<PathBuf>,
     /// Whether large writes of state go on in the background.
     pub background_flush: bool,
     /// Bytes of a log segment.
@@ -37,6 +39,7 @@ impl Default for Tuning {
     fn default() -> Tuning {
         Tuning {
             disk_engine: EngineKind::Rocks,
+            engine_dir: None,
             background_flush: true,
             segment_bytes: 16 << 20,
             checkpoint_log_bytes: CHECKPOINT_LOG_BYTES,
@@ -68,6 +71,7 @@ pub(super) fn setup(config: &Config, runtime: &Runtime, tuning: Tuning) -> Setup
             reserve_bytes: tuning.reserve_bytes,
             ..log::Options::default()
         },
+        engine_dir: tuning.engine_dir,
         background_flush: tuning.background_flush,
         transport: TransportConfig {
             suspect_after: timing.heartbeat * 4,

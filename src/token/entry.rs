@@ -36,7 +36,7 @@ pub struct Entry {
     pub explicit_max_ttl: Duration,
     /// Each renewal gives it this long; zero is no period.
     pub period: Duration,
-    /// Uses left; zero is any number.
+    /// Uses left; zero is any number, [`Entry::USED_UP`] none.
     pub num_uses: u64,
     /// Whether it can be renewed.
     pub renewable: bool,
@@ -47,6 +47,33 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// `num_uses` of a token whose last use was taken.
+    pub const USED_UP: u64 = u64::MAX;
+
+    /// The record after one more use. With its last one a token is dead for everything but the request that took it; its
+    /// record stays for a while, so that what that request still reads is there, and then expires.
+    pub fn used(&self, now: UnixTime, while_in_use: Duration) -> Entry {
+        match self.num_uses {
+            0 | Entry::USED_UP => self.clone(),
+            1 => {
+                let end = now.plus(while_in_use);
+                let expires = Some(self.expires.map_or(end, |expires| expires.min(end)));
+                Entry { num_uses: Entry::USED_UP, expires, ..self.clone() }
+            }
+            uses => Entry { num_uses: uses - 1, ..self.clone() },
+        }
+    }
+
+    /// Whether its last use was taken.
+    pub fn is_used_up(&self) -> bool {
+        self.num_uses == Entry::USED_UP
+    }
+
+    /// Uses left as the API shows them: -1 while the last one is under way.
+    pub fn shown_uses(&self) -> i64 {
+        if self.is_used_up() { -1 } else { i64::try_from(self.num_uses).unwrap_or(i64::MAX) }
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         plain::encode(self).to_vec()
@@ -73,10 +100,10 @@ impl Entry {
     }
 
     /// The expiry of a renewal at `now` for `increment` (zero: as long as at creation), under the system's `max_ttl`,
-    /// and whether it was cut.
+    /// and whether it was cut. A period is cut without being told: it was when the token was made.
     pub fn renewed_until(&self, now: UnixTime, increment: Duration, max_ttl: Duration) -> (UnixTime, bool) {
         let wanted = match (self.period.is_zero(), increment.is_zero()) {
-            (false, _) => self.period,
+            (false, _) => self.period.min(max_ttl),
             (true, false) => increment,
             (true, true) => self.creation_ttl,
         };

@@ -5,7 +5,12 @@
 mod support;
 
 mod conformance;
+mod disk;
 mod failover;
+mod forwarding;
+mod input;
 mod membership;
+mod process;
 mod sealing;
 mod tidy;
+mod tokens;

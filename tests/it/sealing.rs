@@ -38,6 +38,7 @@ fn a_seal_holds_on_all_nodes_until_the_shares_lift_it() {
         .expect("the client");
     assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
     assert_eq!(cluster.nodes[one].health(), 503);
+    assert!((0..3).all(|other| other == one || cluster.nodes[other].health() != 503), "the others are not sealed");
     assert!(cluster.put(cluster.active_index(), "app", "others go on"));
     cluster.unseal(&cluster.nodes[one]);
     assert_eq!(cluster.read(one, "app").as_deref(), Some("others go on"));
@@ -124,6 +125,9 @@ fn shares_given_without_a_quorum_are_used_later() {
     assert_has(cluster.nodes[2].bao().run("status").stdout.as_str(), &["Sealed", "true"]);
     cluster.unseal(&cluster.nodes[1]);
     until("it serves", 20, || (cluster.read(1, "app").as_deref() == Some("kept")).then_some(()));
+    until("the wrong shares are dropped", 20, || {
+        (cluster.nodes[2].get("sys/seal-status", "").json()["progress"] == 0).then_some(())
+    });
     assert_eq!(cluster.nodes[2].health(), 503);
     cluster.unseal(&cluster.nodes[2]);
 }

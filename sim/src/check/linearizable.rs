@@ -28,7 +28,12 @@ fn check_key(ops: &[&Op]) -> Vec<Violation> {
             }
         }
     }
-    let version_of: BTreeMap<u64, u64> = serial_of.iter().map(|(version, (serial, _))| (*serial, *version)).collect();
+    let mut version_of: BTreeMap<u64, u64> = BTreeMap::new();
+    for (version, (serial, op)) in &serial_of {
+        if let Some(first) = version_of.insert(*serial, *version) {
+            violations.push(violation(format!("a write took effect twice, as versions {first} and {version}: {op}")));
+        }
+    }
 
     // The highest version that calls which ended so far have proved, and by which call.
     let mut ended: Vec<&Op> = ops.iter().copied().filter(|op| op.witness().is_some()).collect();
@@ -132,6 +137,12 @@ mod tests {
     fn two_values_at_one_version_fail() {
         let ops = vec![put(0, 1, (0, 10), 1), put(1, 2, (5, 12), 1)];
         assert!(found(ops)[0].starts_with("two values"));
+    }
+
+    #[test]
+    fn a_write_that_takes_effect_twice_fails() {
+        let ops = vec![lost_put(0, 1, 0), get(1, (10, 20), 1, 1), get(2, (30, 40), 2, 1)];
+        assert!(found(ops)[0].starts_with("a write took effect twice"));
     }
 
     #[test]

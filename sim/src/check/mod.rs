@@ -10,7 +10,7 @@
 //! | `state-machine-safety` | I6: one entry an index, on all nodes and for ever | ibid., figure 3; TLA+ `StateMachineSafety` | [`raft::state_machine_safety`] |
 //! | `leader-completeness` | I6: a new leader has every entry applied before | ibid., figure 3; TLA+ `LeaderCompleteness` | [`raft::leader_completeness`] |
 //! | `raft-order` | I6: purged <= snapshot <= flushed <= applied <= committed <= last | openraft's invariants, and no RocksDB WAL | [`raft::order`] |
-//! | `raft-monotonic` | I6: term, commit and applied index never fall within a process; the term never within an incarnation | ibid., section 5.1 | [`raft::monotonic`] |
+//! | `raft-monotonic` | I6: term, commit and applied index never fall within a process | ibid., section 5.1 | [`raft::monotonic`] |
 //! | `replica-equality` | I7: equal state hash at an equal applied index | TigerBeetle's state checker | [`replica`] |
 //! | `honest-recovery` | I8: a node that lost synced data never votes as if it had it | Alagappan et al. 2018 (protocol-aware recovery) | [`recovery`] |
 //! | `serves-again` | L1, L2: after all faults end, the cluster converges and takes fresh writes | TigerBeetle's liveness mode, openraft's `liveness.rs` | [`liveness`] |

@@ -21,7 +21,7 @@ pub struct Copy {
 /// An I/O error of the real file system.
 pub fn image(node: &Node) -> io::Result<Copy> {
     let real = tempfile::tempdir()?;
-    copy_tree(node.real_dir.path(), real.path())?;
+    copy_tree(&node.real_dir(), real.path())?;
     Ok(Copy { node: node.index, disk: node.disk.image(), real })
 }
 
@@ -30,8 +30,8 @@ pub fn image(node: &Node) -> io::Result<Copy> {
 /// # Errors
 /// An I/O error of the real file system.
 pub fn restore(node: &Node, copy: &Copy) -> io::Result<()> {
-    empty(node.real_dir.path())?;
-    copy_tree(copy.real.path(), node.real_dir.path())?;
+    empty(&node.real_dir())?;
+    copy_tree(copy.real.path(), &node.real_dir())?;
     node.disk.restore(&copy.disk);
     Ok(())
 }
@@ -42,7 +42,7 @@ pub fn restore(node: &Node, copy: &Copy) -> io::Result<()> {
 /// An I/O error of the real file system.
 pub fn wipe(node: &Node) -> io::Result<()> {
     node.disk.wipe();
-    empty(node.real_dir.path())
+    empty(&node.real_dir())
 }
 
 /// Flips one to three bits of one synced byte in a drawn file whose path contains `part`; says where.
@@ -73,22 +73,29 @@ pub fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
 }
 
 fn empty(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() { std::fs::remove_dir_all(&path)? } else { std::fs::remove_file(&path)? }
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
-    Ok(())
 }
 
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a folder and all below it, but RocksDB's lock; fine if there is none.
+///
+/// # Errors
+/// An I/O error of the real file system.
+pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
+    let entries = match std::fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
+        let name = path.file_name().unwrap_or_default();
         if path.is_dir() {
-            copy_tree(&path, &target)?;
-        } else {
-            std::fs::copy(&path, &target)?;
+            copy_tree(&path, &to.join(name))?;
+        } else if name != "LOCK" {
+            std::fs::copy(&path, to.join(name))?;
         }
     }
     Ok(())

@@ -53,6 +53,7 @@ pub async fn run(spec: Spec, runtime: Runtime) -> Result<(), String> {
     let config = config::load(&runtime.disk, &files, &BTreeMap::new()).await.map_err(|error| error.to_string())?;
     let tuning = Tuning {
         disk_engine: if spec.rocks.is_some() { EngineKind::Rocks } else { EngineKind::Memory },
+        engine_dir: spec.rocks.clone(),
         background_flush: false,
         segment_bytes: spec.segment_bytes,
         checkpoint_log_bytes: spec.checkpoint_log_bytes,
@@ -81,8 +82,7 @@ async fn install(spec: &Spec, tls: &Tls) -> std::io::Result<()> {
 
 /// The node's configuration file, in the shape of the guide's.
 fn configuration(spec: &Spec) -> String {
-    let Spec { label, address, others, rocks, .. } = spec;
-    let path = rocks.as_deref().unwrap_or(Path::new("/data")).display();
+    let Spec { label, address, others, .. } = spec;
     let joins: String = others
         .iter()
         .map(|other| {
@@ -92,7 +92,7 @@ fn configuration(spec: &Spec) -> String {
         })
         .collect();
     format!(
-        "storage \"raft\" {{\n  path = \"{path}\"\n  node_id = \"{label}\"\n  performance_multiplier = 1\n{joins}}}\n\
+        "storage \"raft\" {{\n  path = \"/data\"\n  node_id = \"{label}\"\n  performance_multiplier = 1\n{joins}}}\n\
          listener \"tcp\" {{\n  address = \"{address}:{API_PORT}\"\n  cluster_address = \"{address}:{CLUSTER_PORT}\"\n  \
          tls_cert_file = \"{ETC}/cert.pem\"\n  tls_key_file = \"{ETC}/key.pem\"\n}}\n\
          api_addr = \"https://{address}:{API_PORT}\"\ncluster_addr = \"https://{address}:{CLUSTER_PORT}\"\n\

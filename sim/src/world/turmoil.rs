@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,6 +20,7 @@ use super::offload::SimOffload;
 use super::tls::Tls;
 use crate::disk::{DiskFaults, FaultDisk, MemDisk};
 use crate::draw::{Draw, stream_seed};
+use crate::fault::damage;
 use crate::outcome::Violation;
 use crate::trace::TraceLog;
 use crate::workload::http::Http;
@@ -52,8 +54,7 @@ pub struct Node {
     pub gate: Gate,
     /// How far its wall clock is off.
     pub skew: Skew,
-    /// A directory on the real file system for what must have one (RocksDB).
-    pub real_dir: tempfile::TempDir,
+    real_dir: tempfile::TempDir,
     booted: Duration,
     starts: AtomicU64,
     status: Mutex<Status>,
@@ -78,6 +79,16 @@ impl Node {
 
     fn set_status(&self, status: Status) {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// What its present or last process keeps on the real file system: RocksDB's files.
+    pub fn real_dir(&self) -> PathBuf {
+        self.real_dir.path().join(self.starts().to_string())
+    }
+
+    /// Removes all that it keeps on the real file system.
+    pub fn remove_real_dir(&self) {
+        let _ = std::fs::remove_dir_all(self.real_dir.path());
     }
 
     /// How often its process was started.
@@ -393,7 +404,6 @@ impl Hands {
         self.0.nodes.iter().map(|node| node.name.clone()).chain([LOAD.to_string()]).collect()
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn runtime(
         &self,
         name: &str,
@@ -433,7 +443,10 @@ enum SimDisk<'a> {
 
 /// One process of `node`, from its start until it is killed.
 async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
+    let before = node.real_dir();
     let start = node.starts.fetch_add(1, Ordering::Relaxed) + 1;
+    // RocksDB stays open in this process when its node is killed, lock and all: the next one gets the files as they are.
+    damage::copy_tree(&before, &node.real_dir())?;
     let seed = hands.0.settings.seed;
     let (gate, skew) = (node.gate.clone(), node.skew.clone());
     let runtime = hands.runtime(&node.name, start, SimDisk::Of(&node), gate, skew, node.booted, seed);
@@ -446,9 +459,9 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
         others: (0..hands.nodes().len()).filter(|i| *i != node.index).map(|i| hands.address(i)).collect(),
         disk: node.disk.disk(),
         tls: hands.0.tls.clone(),
-        rocks: seed.is_multiple_of(ROCKS_SHARE).then(|| node.real_dir.path().to_path_buf()),
+        rocks: seed.is_multiple_of(ROCKS_SHARE).then(|| node.real_dir()),
         segment_bytes: 1 << (15 + sizes.below(5)),
-        checkpoint_log_bytes: 1 << (16 + sizes.below(4)),
+        checkpoint_log_bytes: 1 << (13 + sizes.below(6)),
     };
     let raft_seed = Draw::new(seed, &format!("raft {} {start}", node.name)).bits();
     let said = match raft_rt::scope(raft_seed, host::run(spec, runtime)).await {

@@ -34,7 +34,7 @@ impl Core {
                 self.sys_capabilities(unsealed, txn, authorized, request, area).await
             }
             "internal" => self.sys_internal(unsealed, authorized, rest).await,
-            "wrapping" => self.sys_wrapping(unsealed, txn, authorized.caller.as_ref(), request, rest).await,
+            "wrapping" => self.sys_wrapping(unsealed, txn, request, rest).await,
             "key-status" | "rotate" => self.sys_keys(unsealed, txn, authorized, path).await,
             "seal" | "step-down" | "storage" | "ha-status" => {
                 self.sys_cluster(unsealed, authorized, request, path).await

@@ -22,7 +22,7 @@ impl Core {
             "sys/storage/raft/bootstrap/challenge" if writes => self.bootstrap_challenge(request).await,
             "sys/storage/raft/bootstrap/answer" if writes => self.bootstrap_answer(request).await,
             "sys/internal/ui/mounts" if reads && request.token.is_none() => self.unauthenticated_mounts().await,
-            "sys/wrapping/lookup" if request.token.is_none() => self.wrapping_lookup(request).await,
+            "sys/wrapping/lookup" if reads || writes => self.wrapping_lookup(request).await,
             "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join" => {
                 Err(Error::Unsupported)
             }
@@ -67,7 +67,7 @@ impl Core {
         self.active()?;
         self.linearize().await?;
         let mut txn = self.begin(&unsealed);
-        self.sys_wrapping(&unsealed, &mut txn, None, request, "lookup").await
+        self.sys_wrapping(&unsealed, &mut txn, request, "lookup").await
     }
 
     /// `sys/metrics`, as Prometheus text or as JSON.

@@ -57,6 +57,8 @@ pub(super) struct Head {
     pub(super) format: u8,
     /// The number in the file's name.
     pub(super) sequence: u64,
+    /// The bytes of the file, which never change: a shorter one was cut.
+    pub(super) len: u64,
     pub(super) vote: Option<Vote>,
     pub(super) committed: Option<LogId>,
     pub(super) purged: Option<LogId>,
@@ -93,12 +95,13 @@ pub(super) enum BadFrame {
 impl Head {
     pub(super) fn new(
         sequence: u64,
+        len: u64,
         vote: Option<Vote>,
         committed: Option<LogId>,
         purged: Option<LogId>,
         last: Option<LogId>,
     ) -> Head {
-        Head { format: FORMAT, sequence, vote, committed, purged, last }
+        Head { format: FORMAT, sequence, len, vote, committed, purged, last }
     }
 }
 

@@ -1,5 +1,6 @@
 //! How long syncs take.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,16 @@ pub struct Latency {
     buckets: [AtomicU64; BUCKETS],
     nanoseconds: AtomicU64,
     last_nanoseconds: AtomicU64,
+    observer: OnceLock<Observer>,
+}
+
+/// Hears of each duration. It must not block.
+struct Observer(Box<dyn Fn(Duration) + Send + Sync>);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// The figures of a [`Latency`] at one moment.
@@ -27,8 +38,16 @@ pub struct Figures {
 }
 
 impl Latency {
+    /// Tells each duration from now on to `observer` too; only the first one set is heard.
+    pub fn observe(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
+        let _ = self.observer.set(Observer(Box::new(observer)));
+    }
+
     /// Counts one duration.
     pub fn record(&self, duration: Duration) {
+        if let Some(Observer(observer)) = self.observer.get() {
+            observer(duration);
+        }
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - microseconds.leading_zeros()) as usize;
         self.buckets[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);

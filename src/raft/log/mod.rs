@@ -225,6 +225,11 @@ impl Log {
         since.map_or(Duration::ZERO, |since| self.shared.clock.boot().saturating_sub(since))
     }
 
+    /// Tells the duration of each sync to `observer`, which must not block.
+    pub fn observe_syncs(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
+        self.shared.syncs.observe(observer);
+    }
+
     /// How long syncs have taken.
     pub fn syncs(&self) -> Figures {
         self.shared.syncs.figures()

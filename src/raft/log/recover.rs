@@ -97,6 +97,8 @@ struct Replay {
 struct Walked {
     path: PathBuf,
     sequence: u64,
+    /// The bytes of the file.
+    len: u64,
     /// The position of the file's first byte.
     base: u64,
     /// Where the good groups end.
@@ -131,6 +133,7 @@ impl Replay {
         let mut walked = Walked {
             path: path.to_path_buf(),
             sequence,
+            len: bytes.len() as u64,
             base,
             end: 0,
             has_head: false,
@@ -195,6 +198,9 @@ impl Replay {
             Frame::Head(head) => {
                 if head.sequence != walked.sequence {
                     return Err(format!("the head of segment {}", head.sequence));
+                }
+                if head.len > walked.len {
+                    return Err(format!("the file was cut: it had {} bytes and has {}", head.len, walked.len));
                 }
                 if self.segments.is_empty() {
                     self.first = next_index(head.last.max(head.purged));

@@ -339,7 +339,8 @@ async fn begin_segment(
 ) -> std::io::Result<Tail> {
     let state = before.state;
     let mut group = Group::new(256);
-    group.push(&Frame::Head(Head::new(sequence, state.vote, state.committed, state.purged, state.last)));
+    let head = Head::new(sequence, spare.len, state.vote, state.committed, state.purged, state.last);
+    group.push(&Frame::Head(head));
     let end = frame::align(group.len() as u64);
     let (bytes, chain) = group.finish(before.log, base, base, before.chain);
     spare.file.write_at(0, bytes).await?;

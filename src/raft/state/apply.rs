@@ -71,12 +71,18 @@ impl Applier<'_> {
     }
 
     fn command(&mut self, id: LogId, command: &Command) -> io::Result<Outcome> {
-        match command.decode() {
+        let body = command.decode();
+        if let Ok(body) = &body
+            && body.epoch().is_some_and(|epoch| epoch != self.meta.epoch)
+        {
+            return Ok(Outcome::Conflict { key: Bytes::new() });
+        }
+        match body {
             Ok(Body::Batch(batch)) => self.batch(id, batch),
             Ok(Body::DeletePrefix { epoch, prefix, limit }) => self.delete_prefix(id, epoch, &prefix, limit),
-            Ok(Body::Seal { id: record }) => self.seal(id, record),
-            Ok(Body::Unseal { id: record, signature }) => self.unseal(record, &signature),
-            Ok(Body::ClusterVersion(version)) => self.cluster_version(id, version),
+            Ok(Body::Seal { id: record, .. }) => self.seal(id, record),
+            Ok(Body::Unseal { id: record, signature, .. }) => self.unseal(record, &signature),
+            Ok(Body::ClusterVersion { version, .. }) => self.cluster_version(id, version),
             Ok(Body::Noop) => Ok(Outcome::Done { more: false }),
             Err(error) => Ok(Outcome::Refused { reason: error.to_string() }),
         }

@@ -162,7 +162,11 @@ impl Transport {
         let (peer, answer) = match decision {
             Ok(peer) => (Some(peer), Answer::Admitted(Box::new(ours))),
             Err(answer) => {
-                tracing::info!(?from, label = hello.label, ?answer, "a node was not admitted");
+                match &answer {
+                    // Every node that waits for its cluster hears this twice a second.
+                    Answer::Retry(why) => tracing::debug!(?from, label = hello.label, why, "a node was not admitted yet"),
+                    answer => tracing::info!(?from, label = hello.label, ?answer, "a node was not admitted"),
+                }
                 (None, answer)
             }
         };

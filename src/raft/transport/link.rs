@@ -113,7 +113,11 @@ impl Link {
                 Ok(mux)
             }
             Err(error) => {
-                let pause = config.min_backoff.saturating_mul(1 << state.failures.min(10)).min(config.max_backoff);
+                let pause = match error {
+                    // Nothing that passes by itself, and each refusal is a line in both logs.
+                    DialError::Refused(_) => config.max_backoff * 10,
+                    _ => config.min_backoff.saturating_mul(1 << state.failures.min(10)).min(config.max_backoff),
+                };
                 state.not_before = Instant::now() + pause;
                 state.failures = state.failures.saturating_add(1);
                 state.last_error = error.to_string();

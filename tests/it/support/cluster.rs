@@ -78,6 +78,7 @@ impl Cluster {
     }
 
     /// Gives a node as many shares as it takes; its last answer.
+    #[track_caller]
     pub fn give_shares(&self, node: &Node) -> Value {
         let mut status = Value::Null;
         for share in &self.shares[..self.threshold] {
@@ -87,6 +88,7 @@ impl Cluster {
     }
 
     /// Unseals a node, with pending shares if it has to.
+    #[track_caller]
     pub fn unseal(&self, node: &Node) {
         // Shares of a node that has not heard of a cluster yet are refused.
         until(&format!("{} knows that there is a cluster", node.name), 20, || {
@@ -98,6 +100,7 @@ impl Cluster {
     }
 
     /// Waits until a node is unsealed.
+    #[track_caller]
     pub fn wait_unsealed(&self, node: &Node) {
         until(&format!("{} is unsealed", node.name), 30, || {
             (node.get("sys/seal-status", "").json()["sealed"] == false).then_some(())
@@ -112,16 +115,19 @@ impl Cluster {
     }
 
     /// The active node, once there is one.
+    #[track_caller]
     pub fn active(&self) -> &Node {
         &self.nodes[self.active_index()]
     }
 
     /// The number of the active node, once there is one.
+    #[track_caller]
     pub fn active_index(&self) -> usize {
         until("an active node", 30, || self.nodes.iter().position(|node| node.health() == 200))
     }
 
     /// A standby that answers as such.
+    #[track_caller]
     pub fn standby_index(&self) -> usize {
         until("a standby", 30, || self.nodes.iter().position(|node| node.health() == 429))
     }
@@ -146,6 +152,7 @@ impl Cluster {
     }
 
     /// Waits until so many nodes vote.
+    #[track_caller]
     pub fn wait_for_voters(&self, count: usize) {
         until(&format!("{count} voters"), 40, || {
             (self.peers().iter().filter(|(_, _, voter)| *voter).count() == count).then_some(())

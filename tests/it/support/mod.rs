@@ -3,6 +3,7 @@
 pub mod bao;
 pub mod cluster;
 pub mod http;
+pub mod local;
 pub mod node;
 pub mod ports;
 pub mod tls;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use bao::Bao;
 pub use cluster::{Cluster, Shape};
 pub use http::{Answer, call};
+pub use local::Local;
 pub use node::Node;
 
 /// Waits until `look` finds something, and fails with `what` if that takes longer than `seconds`.

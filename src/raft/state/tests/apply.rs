@@ -84,10 +84,10 @@ async fn a_seal_record_is_lifted_only_by_the_check_key() {
     let record = schema::key(Kind::SealRecord, &[]);
     let unseal = |id: [u8; 16], signer: &SigningKey| {
         let signature = signer.sign(&plain::unseal_message("cluster", &id)).to_bytes().to_vec();
-        Body::Unseal { id, signature: signature.into() }
+        Body::Unseal { epoch: 0, id, signature: signature.into() }
     };
-    assert_eq!(node.run(Body::Seal { id: [1; 16] }).await, DONE);
-    assert_eq!(node.run(Body::Seal { id: [2; 16] }).await, conflict(&record));
+    assert_eq!(node.run(Body::Seal { epoch: 0, id: [1; 16] }).await, DONE);
+    assert_eq!(node.run(Body::Seal { epoch: 0, id: [2; 16] }).await, conflict(&record));
     assert!(is_refused(&node.run(unseal([1; 16], &key)).await), "no seal configuration");
 
     let init = Init {
@@ -106,7 +106,7 @@ async fn a_seal_record_is_lifted_only_by_the_check_key() {
     node.put(&schema::key(Kind::Init, &[]), &plain::encode(&init)).await;
     node.put(&schema::key(Kind::SealConfig, &[]), &plain::encode(&config)).await;
     assert!(is_refused(&node.run(unseal([1; 16], &SigningKey::from_bytes(&[8; 32]))).await));
-    assert!(is_refused(&node.run(Body::Unseal { id: [1; 16], signature: Bytes::from_static(b"short") }).await));
+    assert!(is_refused(&node.run(Body::Unseal { epoch: 0, id: [1; 16], signature: Bytes::from_static(b"short") }).await));
     assert_eq!(node.run(unseal([2; 16], &key)).await, DONE);
     assert!(node.state().get(&record).await.unwrap().is_some(), "another record's lift does nothing");
     assert_eq!(node.run(unseal([1; 16], &key)).await, DONE);
@@ -118,7 +118,7 @@ async fn a_seal_record_is_lifted_only_by_the_check_key() {
 async fn the_cluster_version_only_rises() {
     let mut node = Node::new(EngineKind::Memory).await;
     for (version, expected) in [(3, 3), (2, 3), (4, 4)] {
-        assert_eq!(node.run(Body::ClusterVersion(version)).await, DONE);
+        assert_eq!(node.run(Body::ClusterVersion { epoch: 0, version }).await, DONE);
         let found = node.state().get(&schema::key(Kind::ClusterVersion, &[])).await.unwrap().unwrap();
         assert_eq!(plain::decode(&found.value), Some(ClusterVersion(expected)));
     }

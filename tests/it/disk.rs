@@ -1,0 +1,159 @@
+//! Data directories: who may read them, and what happens when they rot.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::node::tree;
+use crate::support::{Cluster, until};
+
+#[test]
+fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
+    let mut cluster = Cluster::formed(3);
+    for number in 0..30 {
+        assert!(cluster.put(number % 3, &format!("app/{number}"), "kept"));
+    }
+    private(&cluster);
+    let node = 2;
+    cluster.nodes[node].terminate();
+    let kept = cluster.folder.path().join("kept");
+    copy(&cluster.nodes[node].data(), &kept);
+    let damages: [(&str, fn(&mut Vec<u8>)); 2] = [("flipped", flip), ("cut", cut)];
+    for kind in ["/raft/log/0", "/identity", "/node-key", "/state/CURRENT", "/MANIFEST-", "/state/1/CURRENT", ".sst", "/peers"] {
+        for (what, damage) in damages {
+            let files = tree(&kept).into_iter().filter(|path| path.is_file());
+            let found: Vec<PathBuf> = files.filter(|path| named(path, kind)).collect();
+            assert!(!found.is_empty(), "no file with {kind}: {:#?}", tree(&kept));
+            let noticed = damage_and_start(&mut cluster, node, &kept, &found[0], damage);
+            println!("{} {what}: {noticed:?}", found[0].strip_prefix(&kept).expect("inside").display());
+            // What is known of peers is known to them as well: that file is put aside.
+            let wanted = if kind == "/peers" { Noticed::AndServes } else { Noticed::AndStays };
+            assert_eq!(noticed, wanted, "{} {what}", found[0].display());
+            if noticed == Noticed::AndServes {
+                // Each start that others have seen makes older copies of the directory useless.
+                cluster.nodes[node].terminate();
+                std::fs::remove_dir_all(&kept).expect("a folder");
+                copy(&cluster.nodes[node].data(), &kept);
+            }
+        }
+    }
+    // As it was, it is fine.
+    restore(&cluster.nodes[node].data(), &kept);
+    cluster.nodes[node].start();
+    cluster.unseal(&cluster.nodes[node]);
+    check(&cluster, node);
+    // An older copy is not, and says so.
+    cluster.nodes[node].kill();
+    restore(&cluster.nodes[node].data(), &kept);
+    cluster.nodes[node].start();
+    until("the copy is refused", 20, || cluster.nodes[node].log().contains("wipe it").then_some(()));
+    assert_ne!(cluster.nodes[node].health(), 429);
+    cluster.nodes[node].kill();
+    // Emptied, it joins anew.
+    std::fs::remove_dir_all(cluster.nodes[node].data()).expect("a folder");
+    cluster.nodes[node].start();
+    cluster.unseal(&cluster.nodes[node]);
+    check(&cluster, node);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noticed {
+    AndStays,
+    AndServes,
+    Not,
+}
+
+fn check(cluster: &Cluster, node: usize) {
+    for number in 0..30 {
+        assert_eq!(cluster.read(node, &format!("app/{number}")).as_deref(), Some("kept"));
+    }
+}
+
+/// Puts the kept directory back with one file damaged and starts the node. It ends with exit code 1 and names the file,
+/// or serves what was there.
+fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path, damage: fn(&mut Vec<u8>)) -> Noticed {
+    let data = cluster.nodes[node].data();
+    restore(&data, kept);
+    let inside = file.strip_prefix(kept).expect("a file of the kept ones");
+    let mut bytes = std::fs::read(data.join(inside)).expect("a file");
+    damage(&mut bytes);
+    std::fs::write(data.join(inside), bytes).expect("a file");
+    let before = cluster.nodes[node].log().len();
+    let flag = format!("-config={}", cluster.nodes[node].config().display());
+    cluster.nodes[node].spawn(&[&flag]);
+    let running = until("it runs or ends", 20, || match cluster.nodes[node].runs() {
+        false => Some(false),
+        true => (cluster.nodes[node].health() != 0).then_some(true),
+    });
+    let name = inside.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !running {
+        let status = cluster.nodes[node].wait_until_it_ends(5);
+        let log = cluster.nodes[node].log()[before..].to_string();
+        assert_eq!(status.code(), Some(1), "{}: {log}", inside.display());
+        assert!(!log.contains("panicked"), "{}: {log}", inside.display());
+        assert!(log.contains(name) || log.contains(&data.display().to_string()), "{} is not named: {log}", inside.display());
+        // The others do not care.
+        check(cluster, cluster.active_index());
+        return Noticed::AndStays;
+    }
+    cluster.give_shares(&cluster.nodes[node]);
+    let serves = until("it serves or says why not", 20, || {
+        let log = &cluster.nodes[node].log()[before..];
+        match cluster.nodes[node].health() {
+            429 => Some(true),
+            _ => (log.contains(name) && !log.contains("put aside")).then_some(false),
+        }
+    });
+    let log = cluster.nodes[node].log()[before..].to_string();
+    assert!(!log.contains("panicked"), "{}: {log}", inside.display());
+    check(cluster, if serves { node } else { cluster.active_index() });
+    match serves {
+        true if log.contains(name) => Noticed::AndServes,
+        true => Noticed::Not,
+        false => {
+            cluster.nodes[node].kill();
+            Noticed::AndStays
+        }
+    }
+}
+
+/// One bit in the middle of what is not zero.
+fn flip(bytes: &mut Vec<u8>) {
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    if let Some(byte) = bytes.get_mut(used / 2) {
+        *byte ^= 0x10;
+    }
+}
+
+/// Half of what is not zero, and nothing behind it.
+fn cut(bytes: &mut Vec<u8>) {
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    bytes.truncate(used / 2);
+}
+
+/// A file that was not yet renamed to its name when the process ended does not count.
+fn named(path: &Path, part: &str) -> bool {
+    path.display().to_string().contains(part) && path.extension().is_none_or(|end| end != "new")
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
+    assert!(status.success());
+}
+
+fn restore(data: &Path, kept: &Path) {
+    std::fs::remove_dir_all(data).expect("a folder");
+    copy(kept, data);
+}
+
+/// All test servers run with umask 0.
+fn private(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        for path in tree(&node.data()) {
+            let mode = std::fs::metadata(&path).map(|metadata| metadata.permissions().mode() & 0o777);
+            // Files of the state come and go.
+            let Ok(mode) = mode else { continue };
+            let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
+        }
+    }
+}
