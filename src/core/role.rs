@@ -20,6 +20,7 @@ impl Core {
         loop {
             self.raft.set_fit(self.secrets_now().is_some());
             self.follow_leader_address().await;
+            self.follow_removed().await;
             match (self.raft.leading(), self.secrets_now().is_some()) {
                 (Some(term), true) if self.active_term.load(Ordering::SeqCst) != term => self.activate(term).await,
                 (None, _) | (_, false) => self.deactivate(),
@@ -42,7 +43,7 @@ impl Core {
                 self.active_term.store(term, Ordering::SeqCst);
                 tracing::info!(term, "this node is active");
                 self.runtime.trace.event("core", format_args!("active term={term}"));
-                tokio::spawn(self.clone().work(term));
+                self.begin_work(term);
             }
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(term, %error, "not active yet"),
@@ -54,6 +55,24 @@ impl Core {
         if self.active_term.swap(0, Ordering::SeqCst) != 0 {
             tracing::info!("this node is no longer active");
         }
+    }
+
+    /// Begins the term's background work. A leadership that was doubted for a moment and is sure again in the same term
+    /// leaves no second worker behind.
+    fn begin_work(&self, term: u64) {
+        let work = tokio::spawn(self.clone().work(term)).abort_handle();
+        if let Some(before) = self.work.lock().unwrap_or_else(PoisonError::into_inner).replace(work) {
+            before.abort();
+        }
+    }
+
+    /// Ends what the core does by itself and forgets all keys: the node stops.
+    pub fn stop(&self) {
+        if let Some(work) = self.work.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            work.abort();
+        }
+        self.drop_held_seal_key();
+        self.forget_keys();
     }
 
     /// Whether this node is the active one: Raft's leader with a fresh quorum, unsealed, its term's steps done.
