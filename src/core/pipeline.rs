@@ -28,7 +28,8 @@ impl Core {
         for attempt in 0.. {
             match self.attempt(request, &mut spent).await {
                 Err(Error::Standby) if spent => {
-                    let text = "a use of the token was taken, then this node lost its leadership; nothing else was done";
+                    let text =
+                        "a use of the token was taken, then this node lost its leadership; nothing else was done";
                     return Err(Error::Unavailable(text.into()));
                 }
                 Err(Error::Conflict) if attempt < limits::CONFLICT_RETRIES => {}

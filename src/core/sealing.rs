@@ -302,7 +302,11 @@ impl Core {
         let init = self.plain::<plain::Init>(Kind::Init).await?;
         let init = init.ok_or_else(|| Error::Internal("there is a seal record but no init record".into()))?;
         let signature = key.sign_unseal(&init.cluster_id, &record.id);
-        if self.propose_at_leader(Body::Unseal { epoch: self.raft.state().epoch(), id: record.id, signature }).await.is_err() {
+        if self
+            .propose_at_leader(Body::Unseal { epoch: self.raft.state().epoch(), id: record.id, signature })
+            .await
+            .is_err()
+        {
             return Ok(false);
         }
         let _ = self.raft.read_index().await;

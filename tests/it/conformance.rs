@@ -50,7 +50,13 @@ fn the_guides_admin_policy_is_enforced() {
     root.run("kv put secret/app password=x").ok();
     let token = root.run("token create -policy=vault-admin -field=token").ok().trim().to_string();
     let admin = cluster.nodes[0].bao().token(&token);
-    for denied in ["kv get secret/app", "kv put secret/app password=y", "kv list secret/", "kv metadata get secret/app", "kv delete secret/app"] {
+    for denied in [
+        "kv get secret/app",
+        "kv put secret/app password=y",
+        "kv list secret/",
+        "kv metadata get secret/app",
+        "kv delete secret/app",
+    ] {
         assert_has(admin.run(denied).fails(2), &["permission denied"]);
     }
     // What looks as if it were granted but is not: a root-protected path needs sudo as well.
@@ -274,7 +280,8 @@ fn health_script(cluster: &Cluster) {
     };
     let curlrc: String = cluster.nodes.iter().enumerate().map(lead).collect();
     std::fs::write(home.join(".curlrc"), curlrc).expect("a file");
-    std::fs::write(home.join("check.sh"), HEALTH_SCRIPT.replace("/opt/vault/tls/ca.crt", &ca(cluster))).expect("a file");
+    std::fs::write(home.join("check.sh"), HEALTH_SCRIPT.replace("/opt/vault/tls/ca.crt", &ca(cluster)))
+        .expect("a file");
     std::os::unix::fs::symlink(crate::support::bao::binary(), home.join("vault")).expect("a link");
     let run = || {
         let output = Command::new("bash")

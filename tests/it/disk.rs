@@ -18,7 +18,9 @@ fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
     let kept = cluster.folder.path().join("kept");
     copy(&cluster.nodes[node].data(), &kept);
     let damages: [(&str, fn(&mut Vec<u8>)); 2] = [("flipped", flip), ("cut", cut)];
-    for kind in ["/raft/log/0", "/identity", "/node-key", "/state/CURRENT", "/MANIFEST-", "/state/1/CURRENT", ".sst", "/peers"] {
+    for kind in
+        ["/raft/log/0", "/identity", "/node-key", "/state/CURRENT", "/MANIFEST-", "/state/1/CURRENT", ".sst", "/peers"]
+    {
         for (what, damage) in damages {
             let files = tree(&kept).into_iter().filter(|path| path.is_file());
             let found: Vec<PathBuf> = files.filter(|path| named(path, kind)).collect();
@@ -90,7 +92,11 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
         let log = cluster.nodes[node].log()[before..].to_string();
         assert_eq!(status.code(), Some(1), "{}: {log}", inside.display());
         assert!(!log.contains("panicked"), "{}: {log}", inside.display());
-        assert!(log.contains(name) || log.contains(&data.display().to_string()), "{} is not named: {log}", inside.display());
+        assert!(
+            log.contains(name) || log.contains(&data.display().to_string()),
+            "{} is not named: {log}",
+            inside.display()
+        );
         // The others do not care.
         check(cluster, cluster.active_index());
         return Noticed::AndStays;

@@ -17,7 +17,8 @@ fn standbys_forward_or_redirect() {
     assert_eq!(node.http("POST", "secret/data/app", &cluster.root, &json!({ "data": 1 })).status, 400);
 
     let headers = [("X-Vault-Token", cluster.root.as_str()), ("X-Vault-No-Request-Forwarding", "true")];
-    let answer = call(node.api, "PUT", "secret/data/app?x=1", &headers, b"{\"data\":{\"value\":\"redirected\"}}").expect("an answer");
+    let answer = call(node.api, "PUT", "secret/data/app?x=1", &headers, b"{\"data\":{\"value\":\"redirected\"}}")
+        .expect("an answer");
     assert_eq!(answer.status, 307);
     let to = format!("{}/v1/secret/data/app?x=1", cluster.nodes[active].address());
     assert_eq!(answer.header("location"), Some(to.as_str()));
@@ -35,7 +36,8 @@ fn standbys_forward_or_redirect() {
     for method in ["POST", "PUT"] {
         let headers = [("Authorization", format!("Bearer {}", cluster.root)), ("Content-Type", "text/plain".into())];
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = call(node.api, method, "secret/data/app", &headers, b"{\"data\":{\"value\":\"bearer\"}}").expect("an answer");
+        let answer = call(node.api, method, "secret/data/app", &headers, b"{\"data\":{\"value\":\"bearer\"}}")
+            .expect("an answer");
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
@@ -71,7 +73,10 @@ fn health_has_a_code_for_every_state() {
     assert_eq!(health(&cluster, standby, "?standbycode=288&perfstandbyok=true"), 288);
     assert_eq!(health(&cluster, standby, "?standbycode=nonsense"), 400);
     let body = cluster.nodes[active].get("sys/health", "").json();
-    assert_eq!((&body["cluster_name"], &body["initialized"], &body["standby"]), (&json!("vault-prod"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&body["cluster_name"], &body["initialized"], &body["standby"]),
+        (&json!("vault-prod"), &json!(true), &json!(false))
+    );
     let version = body["version"].as_str().unwrap_or_default();
     assert!(version.starts_with("1.") && !version.contains("ent"), "{version}");
     // Without a quorum nobody is active.

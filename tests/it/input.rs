@@ -52,7 +52,12 @@ fn what_is_too_much_is_refused_in_words() {
     assert_eq!(post("secret/data/app", &sane).status, 200);
     sane.truncate(sane.len() - 1);
     refused(&post("secret/data/app", &sane), 400);
-    for bytes in [&b"\x16\x03\x01\x02\x00"[..], b"GET\r\n\r\n", b"\0\0\0\0\0\0\0\0\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense"] {
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00"[..],
+        b"GET\r\n\r\n",
+        b"\0\0\0\0\0\0\0\0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense",
+    ] {
         let _ = raw(node.api, bytes);
     }
     assert_eq!(node.health(), 200);
@@ -67,7 +72,10 @@ fn many_large_bodies_at_once_cost_bounded_memory() {
     let mut body = json!({ "data": { "value": "" } }).to_string().into_bytes();
     body.splice(18..18, vec![b'x'; 4_194_304 - body.len()]);
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let send = || call(node.api, "POST", "secret/data/app", &[("X-Vault-Token", root)], &body).map_or(0, |answer| answer.status);
+        let send = || {
+            call(node.api, "POST", "secret/data/app", &[("X-Vault-Token", root)], &body)
+                .map_or(0, |answer| answer.status)
+        };
         let senders: Vec<_> = (0..64).map(|_| scope.spawn(send)).collect();
         senders.into_iter().map(|sender| sender.join().expect("a sender")).collect()
     });
@@ -127,7 +135,10 @@ fn the_path_that_is_checked_is_the_path_that_is_served() {
             let answer = call(node.api, method, path, &[("X-Vault-Token", token.as_str())], body).expect("an answer");
             // What does not climb may be a plain name below app/; then there is simply nothing, or it is written there.
             let below = path.starts_with("secret/data/app/") && answer.status != 200;
-            assert!((400..500).contains(&answer.status) || below || is_a_plain_name(path), "{method} {path}: {answer:?}");
+            assert!(
+                (400..500).contains(&answer.status) || below || is_a_plain_name(path),
+                "{method} {path}: {answer:?}"
+            );
         }
     }
     for secret in ["app/mine", "other", "app"] {
@@ -167,7 +178,14 @@ fn a_wrong_configuration_is_named_by_file_line_and_key() {
     fails(node, &top, &[file, &line("cluster_name"), "clustername", "cluster_name"]);
     fails(node, &good.replace("storage \"raft\" {", "storage \"raft\" {{"), &[file, "1"]);
     fails(node, &good[..good.len() / 2], &[file]);
-    fails(node, &good.replace("tls_disable     = true", "tls_cert_file = \"/nonexistent/cert\"\n  tls_key_file = \"/nonexistent/key\""), &["/nonexistent/"]);
+    fails(
+        node,
+        &good.replace(
+            "tls_disable     = true",
+            "tls_cert_file = \"/nonexistent/cert\"\n  tls_key_file = \"/nonexistent/key\"",
+        ),
+        &["/nonexistent/"],
+    );
     fails(node, &good.replace("storage \"raft\"", "storage \"consul\""), &[file, "consul"]);
     fails(node, "", &["storage"]);
     std::fs::remove_file(node.config()).expect("a file");

@@ -100,6 +100,7 @@ fn a_node_joins_when_it_is_told_to() {
     cluster.wait_for_voters(2);
     assert_eq!(cluster.read(1, "app").as_deref(), Some("kept"));
     // A member does not join anywhere else.
-    let again = cluster.nodes[1].http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": "http://127.0.0.1:1" }));
+    let again =
+        cluster.nodes[1].http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": "http://127.0.0.1:1" }));
     assert!(again.status >= 400, "{}", again.text());
 }

@@ -35,7 +35,8 @@ fn development_servers_are_ready_to_use() {
     until("it is ready", 20, || (dev.log().matches("Root Token").count() == 2).then_some(()));
     assert!(!dev.folder.join(".vault-token").exists());
     let log = dev.log();
-    let token = log.lines().rev().find(|line| line.contains("Root Token")).and_then(|line| line.split_whitespace().last());
+    let token =
+        log.lines().rev().find(|line| line.contains("Root Token")).and_then(|line| line.split_whitespace().last());
     dev.bao().token(token.expect("a token")).run("kv put secret/app a=b").ok();
     dev.terminate();
 
@@ -54,10 +55,13 @@ fn three_development_nodes_are_a_cluster() {
     let address = format!("-dev-listen-address=127.0.0.1:{}", dev.api);
     dev.spawn(&["-dev-three-node", "-dev-root-token-id=root", "-dev-cluster-json=cluster.json", &address]);
     until("it is ready", 30, || dev.log().contains("Root Token").then_some(()));
-    let others = [dev.api + 2, dev.api + 4].map(|port| Bao::new(&format!("http://127.0.0.1:{port}"), folder.path()).token("root"));
+    let others = [dev.api + 2, dev.api + 4]
+        .map(|port| Bao::new(&format!("http://127.0.0.1:{port}"), folder.path()).token("root"));
     others[0].run("kv put secret/app a=b").ok();
     assert_eq!(others[1].run("kv get -field=a secret/app").ok(), "b");
-    until("three voters", 20, || (dev.bao().run("operator raft list-peers").ok().matches("true").count() == 3).then_some(()));
+    until("three voters", 20, || {
+        (dev.bao().run("operator raft list-peers").ok().matches("true").count() == 3).then_some(())
+    });
     let described = std::fs::read_to_string(dev.folder.join("cluster.json")).expect("a file");
     let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
     assert_eq!(described["nodes"][2]["api_address"], format!("http://127.0.0.1:{}", dev.api + 4));
@@ -67,7 +71,8 @@ fn three_development_nodes_are_a_cluster() {
     dev.spawn(&["-dev-three-node", "-dev-tls", "-dev-tls-cert-dir=tls", "-dev-root-token-id=root", &address]);
     until("it is ready", 30, || (dev.log().matches("Root Token").count() == 2).then_some(()));
     let ca = dev.folder.join("tls/vault-ca.pem").display().to_string();
-    let bao = Bao::new(&format!("https://127.0.0.1:{}", dev.api + 4), folder.path()).token("root").env("VAULT_CACERT", &ca);
+    let bao =
+        Bao::new(&format!("https://127.0.0.1:{}", dev.api + 4), folder.path()).token("root").env("VAULT_CACERT", &ca);
     bao.run("kv put secret/app a=b").ok();
     dev.terminate();
 }

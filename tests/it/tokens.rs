@@ -37,11 +37,15 @@ async fn the_last_use_still_reads_the_cubbyhole_and_nothing_comes_after_it() {
     let node = Local::start().await;
     let (token, accessor) = node.token(&node.root, json!({ "policies": ["default"], "num_uses": 3 })).await;
     node.call(Operation::Update, "cubbyhole/a", &token, json!({ "x": 1 })).await.expect("the first use");
-    assert!(node.call(Operation::Read, "sys/mounts", &token, json!({})).await.is_err(), "a denied request is a use too");
+    assert!(
+        node.call(Operation::Read, "sys/mounts", &token, json!({})).await.is_err(),
+        "a denied request is a use too"
+    );
     let read = node.call(Operation::Read, "cubbyhole/a", &token, json!({})).await.expect("the last use");
     assert_eq!(read.data.expect("data")["x"], 1);
     assert_eq!(node.call(Operation::Read, LOOKUP, &token, json!({})).await.unwrap_err(), Error::no_token());
-    let by_accessor = node.call(Operation::Update, "auth/token/lookup-accessor", &node.root, json!({ "accessor": accessor }));
+    let by_accessor =
+        node.call(Operation::Update, "auth/token/lookup-accessor", &node.root, json!({ "accessor": accessor }));
     assert!(by_accessor.await.is_err());
 }
 
@@ -94,7 +98,8 @@ async fn what_is_wrapped_is_read_once_by_whatever_way() {
     let both = [token.clone(), String::new()].map(|named| {
         let (node, token) = (node.clone(), token.clone());
         tokio::spawn(async move {
-            let (caller, data) = if named.is_empty() { (&token, json!({})) } else { (&node.root, json!({ "token": named })) };
+            let (caller, data) =
+                if named.is_empty() { (&token, json!({})) } else { (&node.root, json!({ "token": named })) };
             node.call(Operation::Update, unwrap, caller, data).await.is_ok()
         })
     });

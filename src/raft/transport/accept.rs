@@ -164,7 +164,9 @@ impl Transport {
             Err(answer) => {
                 match &answer {
                     // Every node that waits for its cluster hears this twice a second.
-                    Answer::Retry(why) => tracing::debug!(?from, label = hello.label, why, "a node was not admitted yet"),
+                    Answer::Retry(why) => {
+                        tracing::debug!(?from, label = hello.label, why, "a node was not admitted yet")
+                    }
                     answer => tracing::info!(?from, label = hello.label, ?answer, "a node was not admitted"),
                 }
                 (None, answer)

