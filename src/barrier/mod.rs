@@ -63,11 +63,13 @@ impl Barrier {
         let root = RootKey::unwrap_under(&held, root)?;
         let newer = Keyring::decrypt(&root, keyring)?;
         let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // Sealed while the keyring was being opened: stay so.
-        if slot.is_none() {
-            return Err(BarrierError::Sealed);
+        match slot.as_ref() {
+            // Sealed while the keyring was being opened: stay so.
+            None => return Err(BarrierError::Sealed),
+            // Somebody who looked later was faster: never go back.
+            Some(present) if present.active() >= newer.active() => {}
+            Some(_) => *slot = Some(Arc::new(newer)),
         }
-        *slot = Some(Arc::new(newer));
         Ok(())
     }
 }

@@ -199,6 +199,11 @@ pub(crate) struct AclCache(Mutex<BTreeMap<Vec<String>, Compiled>>);
 type Compiled = (Vec<u64>, Arc<Acl>);
 
 impl AclCache {
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, acl)) = cache.get(names)

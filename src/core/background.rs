@@ -38,6 +38,7 @@ impl Core {
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
+        busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;
         self.rotate_if_worn(&unsealed, term).await?;
         Ok(busy)
@@ -55,8 +56,11 @@ impl Core {
         let expired = token::store::expired(&mut txn, now, limits::REVOKE_PAGE as u32).await?;
         for (at, hash) in &expired {
             match token::store::get(&mut txn, hash).await? {
-                Some(entry) => token::store::revoke(&mut txn, &unsealed.secrets.salt, hash, &entry),
-                None => txn.delete(keys::expiry(*at, hash)),
+                Some(entry) if entry.is_expired(now) => {
+                    token::store::revoke(&mut txn, &unsealed.secrets.salt, hash, &entry);
+                }
+                // Gone, or renewed: its place in the index is an old one.
+                _ => txn.delete(keys::expiry(*at, hash)),
             }
         }
         self.commit(txn).await?;

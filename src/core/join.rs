@@ -22,7 +22,7 @@ use crate::raft::types::{Incarnation, Member};
 use crate::runtime::Entropy;
 use crate::seal::{ChallengeKey, ClusterKey, SealKey};
 use crate::storage::plain;
-use crate::storage::schema::{self, Kind as Record};
+use crate::storage::schema::Kind as Record;
 
 /// How long a challenge can be answered: shares may take hours to come.
 const CHALLENGE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -133,6 +133,10 @@ impl Core {
             members: &members,
             addresses,
             connected: &|id| {
+                // This node is about, although it has no connection to itself.
+                if id == self.raft.identity().incarnation() {
+                    return Some(transport.advertised());
+                }
                 let peer = peers.iter().find(|peer| peer.incarnation == id && peer.connected)?;
                 Some(peer.address.clone().unwrap_or_default())
             },
@@ -155,33 +159,13 @@ impl Core {
             .iter()
             .filter(|other| other.label == learner.label && other.incarnation != learner.incarnation)
             .collect();
+        for old in &replaced {
+            self.mark_removal(unsealed, old, true).await?;
+        }
         let ids: BTreeSet<Incarnation> = replaced.iter().map(|old| old.incarnation).collect();
         self.raft.promote(learner.incarnation, ids).await?;
         tracing::info!(node = learner.label, replaced = replaced.len(), "a learner has caught up and is a voter now");
-        for old in replaced {
-            self.record_removal(unsealed, old.incarnation, &old.label, old.public_key).await?;
-        }
         Ok(true)
-    }
-
-    /// Puts an incarnation on the list of the removed and closes its connections.
-    pub(crate) async fn record_removal(
-        &self,
-        unsealed: &Unsealed,
-        incarnation: Incarnation,
-        label: &str,
-        public_key: PublicKey,
-    ) -> Result<()> {
-        let mut txn = self.begin(unsealed);
-        let key = schema::key(Record::Removed, &incarnation.to_be_bytes());
-        let removed = plain::Removed { label: label.to_string(), public_key };
-        txn.below().put_plain(key, plain::encode(&removed));
-        self.commit(txn).await
-    }
-
-    /// The log index at which an incarnation was removed.
-    pub(crate) fn is_removed(&self, incarnation: Incarnation) -> Option<u64> {
-        self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()
     }
 
     /// `sys/storage/raft/bootstrap/challenge`.
@@ -377,22 +361,6 @@ const REQUESTED_MAX: usize = 16;
 // ---- the cluster port ----
 
 impl Core {
-    /// Reads the list of removed incarnations; whatever is removed later is heard of as it is applied.
-    ///
-    /// # Errors
-    /// If the state cannot be read.
-    pub async fn load_removed(&self) -> Result<()> {
-        let from = schema::key(Record::Removed, b"");
-        let pairs = self.raft.state().scan(&from, &schema::prefix_end(&from), usize::MAX).await?;
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, stored) in pairs {
-            if let Some(id) = key.get(1..9).and_then(|id| id.try_into().ok()) {
-                removed.insert(u64::from_be_bytes(id), stored.revision);
-            }
-        }
-        Ok(())
-    }
-
     /// What other members, and joiners, ask the core for.
     pub fn serve_cluster_port(&self) {
         let transport = self.raft.transport();

@@ -8,6 +8,7 @@ pub mod join;
 pub mod mount;
 pub mod pipeline;
 pub mod policies;
+mod removal;
 pub mod role;
 pub mod sealing;
 pub mod sys;
@@ -76,14 +77,20 @@ pub struct Inner {
     opening: tokio::sync::Mutex<()>,
     /// Tells that shares have made an answer to a challenge possible.
     shares: tokio::sync::Notify,
+    /// The background work of the present term.
+    work: Mutex<Option<tokio::task::AbortHandle>>,
     /// Since when this node is active.
     active_since: Mutex<Option<crate::runtime::UnixTime>>,
     /// Removed incarnations and the log index of each removal.
     removed: Mutex<BTreeMap<crate::raft::types::Incarnation, u64>>,
+    /// A snapshot has brought a list of its own.
+    removed_stale: AtomicBool,
     /// Where the leader's clients are to be sent.
     leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
-    /// The seal record or the keyring was written: look before the next use.
-    keys_dirty: AtomicBool,
+    /// Counts the writes of the seal record and the keyring: look before the next use.
+    keys_written: AtomicU64,
+    /// What of `keys_written` has been looked at.
+    keys_seen: AtomicU64,
     /// The Raft term whose post-unseal steps are done here; 0 for none.
     active_term: AtomicU64,
     router: TableView<Mount, Router>,
@@ -124,10 +131,13 @@ impl Core {
             held_seal_key: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
             shares: tokio::sync::Notify::new(),
+            work: Mutex::new(None),
             active_since: Mutex::new(None),
             removed: Mutex::new(BTreeMap::new()),
+            removed_stale: AtomicBool::new(false),
             leader_api: Mutex::new(None),
-            keys_dirty: AtomicBool::new(true),
+            keys_written: AtomicU64::new(1),
+            keys_seen: AtomicU64::new(0),
             active_term: AtomicU64::new(0),
             router: TableView::new(schema::Kind::Mount, Mount::decode, Router::new),
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
@@ -162,6 +172,9 @@ impl Inner {
         if is(schema::Kind::Mount) {
             self.router.mark_dirty(key);
         }
+        if kind.is_none() {
+            self.removed_stale.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
         if kind == Some(schema::Kind::Removed as u8) {
             let id = key.and_then(|key| key.get(1..9)).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
             if let Some(id) = id {
@@ -170,7 +183,7 @@ impl Inner {
             }
         }
         if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) {
-            self.keys_dirty.store(true, std::sync::atomic::Ordering::SeqCst);
+            self.keys_written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     }
 

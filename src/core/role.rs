@@ -20,6 +20,7 @@ impl Core {
         loop {
             self.raft.set_fit(self.secrets_now().is_some());
             self.follow_leader_address().await;
+            self.follow_removed().await;
             match (self.raft.leading(), self.secrets_now().is_some()) {
                 (Some(term), true) if self.active_term.load(Ordering::SeqCst) != term => self.activate(term).await,
                 (None, _) | (_, false) => self.deactivate(),
@@ -42,7 +43,7 @@ impl Core {
                 self.active_term.store(term, Ordering::SeqCst);
                 tracing::info!(term, "this node is active");
                 self.runtime.trace.event("core", format_args!("active term={term}"));
-                tokio::spawn(self.clone().work(term));
+                self.begin_work(term);
             }
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(term, %error, "not active yet"),
@@ -56,12 +57,33 @@ impl Core {
         }
     }
 
+    /// Begins the term's background work. A leadership that was doubted for a moment and is sure again in the same term
+    /// leaves no second worker behind.
+    fn begin_work(&self, term: u64) {
+        let work = tokio::spawn(self.clone().work(term)).abort_handle();
+        if let Some(before) = self.work.lock().unwrap_or_else(PoisonError::into_inner).replace(work) {
+            before.abort();
+        }
+    }
+
+    /// Ends what the core does by itself and forgets all keys: the node stops.
+    pub fn stop(&self) {
+        if let Some(work) = self.work.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            work.abort();
+        }
+        self.drop_held_seal_key();
+        self.forget_keys();
+    }
+
     /// Whether this node is the active one: Raft's leader with a fresh quorum, unsealed, its term's steps done.
     pub fn is_active(&self) -> bool {
-        match self.active_term.load(Ordering::SeqCst) {
-            0 => false,
-            term => self.is_active_in(term),
-        }
+        self.active_in().is_some()
+    }
+
+    /// The term that this node is active in.
+    pub(crate) fn active_in(&self) -> Option<u64> {
+        let term = self.active_term.load(Ordering::SeqCst);
+        (term != 0 && self.is_active_in(term)).then_some(term)
     }
 
     /// Whether this node is the active one in `term`.

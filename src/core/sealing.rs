@@ -42,7 +42,7 @@ const INIT_WAIT: Duration = Duration::from_secs(10);
 /// Beside the data: the id of a seal that could not be committed yet.
 const PENDING_SEAL: &str = "pending-seal";
 
-/// How long `sys/seal` waits for the other nodes to confirm.
+/// How long `sys/seal` waits for a quorum, and then for the other nodes to confirm.
 const SEAL_WAIT: Duration = Duration::from_secs(1);
 
 impl Core {
@@ -58,14 +58,14 @@ impl Core {
 
     /// Takes notice of a seal record or a new keyring that was applied since the last look.
     async fn refresh_keys(&self) -> Result<()> {
-        if !self.keys_dirty.swap(false, Ordering::SeqCst) {
+        let written = self.keys_written.load(Ordering::SeqCst);
+        if self.keys_seen.load(Ordering::SeqCst) >= written {
             return Ok(());
         }
-        let looked = self.look_at_keys().await;
-        if looked.is_err() {
-            self.keys_dirty.store(true, Ordering::SeqCst);
-        }
-        looked
+        // Seen only once the look is over: nobody goes on with old keys while somebody else is looking.
+        self.look_at_keys().await?;
+        self.keys_seen.fetch_max(written, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn look_at_keys(&self) -> Result<()> {
@@ -89,15 +89,21 @@ impl Core {
 
     /// Forgets all keys: the node is sealed.
     pub(crate) fn drop_keys(&self, why: &str) {
+        self.forget_keys();
+        self.raft.set_fit(false);
+        tracing::info!(why, "vault is sealed");
+        self.runtime.trace.event("core", format_args!("sealed"));
+    }
+
+    /// Forgets all keys and all that was decoded with them.
+    pub(crate) fn forget_keys(&self) {
         self.barrier.seal();
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.active_term.store(0, Ordering::SeqCst);
-        self.raft.set_fit(false);
         self.tokens.mark_dirty(None);
         self.policies.mark_dirty(None);
         self.router.mark_dirty(None);
-        tracing::info!(why, "vault is sealed");
-        self.runtime.trace.event("core", format_args!("sealed"));
+        self.acls.clear();
     }
 
     /// A plain record without a rest in its key.
@@ -211,6 +217,7 @@ impl Core {
     pub(crate) async fn unseal(&self, request: &Request) -> Result<Response> {
         if request.flag("reset")?.unwrap_or(false) {
             self.with_progress(|progress| progress.reset());
+            self.drop_held_seal_key();
             return self.seal_status(Vec::new()).await;
         }
         if request.flag("migrate")?.unwrap_or(false) {
@@ -270,7 +277,7 @@ impl Core {
         if self.plain::<plain::Init>(Kind::Init).await?.is_none() && !self.join_with_shares().await? {
             return Ok(false);
         }
-        if self.pending_seal().await.is_some() {
+        if self.pending_seal().await?.is_some() {
             return Ok(false);
         }
         // No node opens a seal before it has applied all that was committed before: else it would miss a seal record.
@@ -279,7 +286,11 @@ impl Core {
         }
         let Some(config) = self.plain::<plain::SealConfig>(Kind::SealConfig).await? else { return Ok(false) };
         let key = match self.held_seal_key() {
-            Some(key) => key,
+            Some(key) => {
+                // It was found right for what this node knew then; the seal may have been changed since.
+                key.verify(&config).inspect_err(|_| self.drop_held_seal_key())?;
+                key
+            }
             None => match self.with_progress(|progress| progress.resolve(&config))? {
                 Some(key) => Arc::new(key),
                 None => return Ok(false),
@@ -330,8 +341,9 @@ impl Core {
         self.barrier.unseal(keyring);
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(secrets));
         self.drop_held_seal_key();
+        self.with_progress(|progress| progress.reset());
         // A record that was applied since the look must be seen before the first request is.
-        self.keys_dirty.store(true, Ordering::SeqCst);
+        self.keys_written.fetch_add(1, Ordering::SeqCst);
         self.refresh_keys().await?;
         if self.secrets_now().is_some() {
             tracing::info!("vault is unsealed");
@@ -370,7 +382,7 @@ impl Core {
             if self.secrets_now().is_none()
                 && let Err(error) = self.finish_unseal().await
             {
-                tracing::warn!(%error, "unseal: the pending shares were dropped");
+                tracing::warn!(%error, "unseal: not with the shares that are pending");
             }
             self.commit_pending_seal().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -386,21 +398,26 @@ impl Core {
             return Ok(Response::empty());
         }
         let id = self.runtime.entropy.bytes();
-        let proposed = match self.propose_at_leader(Body::Seal { epoch: self.raft.state().epoch(), id }).await {
-            // Sealed already, by somebody else's record; a conflict without one is no seal.
-            Err(Error::Conflict) if self.seal_record().await?.is_some() => Ok(()),
-            proposed => proposed,
-        };
-        match proposed {
-            Ok(()) => {
+        match tokio::time::timeout(SEAL_WAIT, self.propose_seal(id)).await {
+            Ok(Ok(())) => {
                 self.drop_keys("an operator sealed the cluster");
                 Ok(self.unconfirmed_answer(self.wait_for_confirmations().await))
             }
-            Err(_) => {
-                self.remember_pending_seal(&id).await?;
+            Ok(Err(_)) | Err(_) => {
+                // The keys first: whatever the disk does, they are gone.
                 self.drop_keys("an operator sealed the cluster, which has no quorum");
+                self.remember_pending_seal(&id).await?;
                 Ok(self.unconfirmed_answer(self.unconfirmed()))
             }
+        }
+    }
+
+    /// Commits the record of a seal, or finds the cluster sealed already by somebody else's.
+    pub(crate) async fn propose_seal(&self, id: [u8; 16]) -> Result<()> {
+        match self.propose_at_leader(Body::Seal { epoch: self.raft.state().epoch(), id }).await {
+            // A conflict without a record is no seal.
+            Err(Error::Conflict) if matches!(self.seal_record().await, Ok(Some(_))) => Ok(()),
+            proposed => proposed,
         }
     }
 
@@ -412,15 +429,19 @@ impl Core {
     }
 
     /// The id of a seal that waits for a quorum.
-    async fn pending_seal(&self) -> Option<[u8; 16]> {
+    ///
+    /// # Errors
+    /// If nobody can tell: the node must not be unsealed then.
+    async fn pending_seal(&self) -> Result<Option<[u8; 16]>> {
         let path = self.raft.data_dir().join(PENDING_SEAL);
-        let stored = self.raft.disk().read_if_exists(&path).await.ok().flatten()?;
-        stored.as_ref().try_into().ok()
+        let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("{}: {error}", path.display()));
+        let stored = self.raft.disk().read_if_exists(&path).await.map_err(|error| failed(&error))?;
+        stored.map(|id| id.as_ref().try_into().map_err(|_| failed(&"not the id of a seal"))).transpose()
     }
 
     /// Commits a seal that waited for a quorum.
     async fn commit_pending_seal(&self) {
-        let Some(id) = self.pending_seal().await else { return };
+        let Ok(Some(id)) = self.pending_seal().await else { return };
         let proposed = self.propose_at_leader(Body::Seal { epoch: self.raft.state().epoch(), id }).await;
         // Somebody else's record serves as well.
         if proposed.is_err() && !matches!(self.seal_record().await, Ok(Some(_))) {
@@ -481,6 +502,7 @@ impl Core {
             "recovery_seal": false,
             "version": crate::VERSION,
             "build_date": crate::BUILD_DATE,
+            "commit_date": crate::BUILD_DATE,
             "migration": false,
             "storage_type": self.settings.storage_type,
         });
@@ -527,10 +549,9 @@ fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
 }
 
 impl Core {
-    /// Whether a request is for this very node rather than the active one.
+    /// Whether a request is for this very node rather than the active one: any node can seal the cluster, also when there
+    /// is no active one.
     pub(crate) fn is_for_this_node(request: &Request) -> bool {
-        request.path == "sys/seal"
-            && request.operation == Operation::Update
-            && request.data.get("scope").and_then(Value::as_str) == Some("node")
+        request.path == "sys/seal" && request.operation == Operation::Update
     }
 }

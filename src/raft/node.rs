@@ -436,11 +436,11 @@ impl Raft {
         }
     }
 
-    /// How far a member's log is behind this leader's, in entries; `None` if unknown.
+    /// How far a member's log is behind this leader's, in entries; `None` if unknown, as long as it has not answered.
     pub fn lag(&self, incarnation: Incarnation) -> Option<u64> {
         let metrics = self.0.openraft.metrics();
         let metrics = metrics.borrow_watched();
-        let matched = metrics.replication.as_ref()?.get(&incarnation)?.as_ref().map_or(0, |id| id.index);
+        let matched = metrics.replication.as_ref()?.get(&incarnation)?.as_ref()?.index;
         Some(metrics.last_log_index.unwrap_or(0).saturating_sub(matched))
     }
 

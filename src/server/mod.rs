@@ -130,6 +130,7 @@ impl Node {
         for task in &self.tasks {
             task.abort();
         }
+        self.core.stop();
         self.raft.stop().await;
     }
 }

@@ -45,6 +45,49 @@ fn a_seal_holds_on_all_nodes_until_the_shares_lift_it() {
 }
 
 #[test]
+fn a_seal_without_a_quorum_is_at_once_and_comes_to_the_others_with_it() {
+    let mut cluster = Cluster::formed(3);
+    assert!(cluster.put(0, "app", "kept"));
+    let one = cluster.standby_index();
+    for other in (0..3).filter(|other| *other != one) {
+        cluster.nodes[other].kill();
+    }
+    let from = Instant::now();
+    let answer = cluster.nodes[one].http("PUT", "sys/seal", &cluster.root, &json!({}));
+    assert!([200, 204].contains(&answer.status), "{}", answer.text());
+    assert!(from.elapsed() < Duration::from_secs(5), "it took {:?}", from.elapsed());
+    assert_eq!(cluster.nodes[one].health(), 503);
+    // It holds over a restart, and shares that are given before it is committed do not undo it.
+    cluster.nodes[one].kill();
+    cluster.nodes[one].start();
+    assert_eq!(cluster.nodes[one].health(), 503);
+    assert!(cluster.nodes[one].data().join("pending-seal").exists());
+    for other in (0..3).filter(|other| *other != one) {
+        cluster.nodes[other].start();
+    }
+    until("the seal is committed", 20, || (!cluster.nodes[one].data().join("pending-seal").exists()).then_some(()));
+    all_sealed(&cluster);
+    cluster.unseal_all();
+    until("it serves again", 20, || (cluster.read(one, "app").as_deref() == Some("kept")).then_some(()));
+}
+
+#[test]
+fn a_reset_drops_shares_that_wait_for_a_quorum() {
+    let mut cluster = Cluster::formed(3);
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    cluster.nodes[0].start();
+    assert_eq!(cluster.give_shares(&cluster.nodes[0])["sealed"], true);
+    cluster.nodes[0].http("PUT", "sys/unseal", "", &json!({ "reset": true })).ok();
+    cluster.nodes[1].start();
+    cluster.nodes[2].start();
+    cluster.unseal(&cluster.nodes[1]);
+    cluster.unseal(&cluster.nodes[2]);
+    assert_eq!(cluster.nodes[0].health(), 503, "the shares were dropped");
+}
+
+#[test]
 fn wrong_shares_are_refused_in_words() {
     let mut cluster = Cluster::start(1, &Shape::default());
     cluster.init(5, 3);

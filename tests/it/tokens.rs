@@ -127,3 +127,28 @@ async fn what_is_wrapped_is_read_once_by_whatever_way() {
     let again = node.wrapped(Operation::Update, unwrap, &node.root, json!({ "token": token })).await;
     node.call(Operation::Update, unwrap, &again, json!({})).await.expect("the answer");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_at_once_lose_no_key() {
+    let node = Local::start().await;
+    node.write("sys/mounts/secret", json!({ "type": "kv", "options": { "version": "1" } })).await;
+    let rotations = (0..8).map(|number| {
+        let node = node.clone();
+        tokio::spawn(async move {
+            node.write("sys/rotate", json!({})).await;
+            node.write(&format!("secret/{number}"), json!({ "x": number })).await;
+        })
+    });
+    for rotation in rotations.collect::<Vec<_>>() {
+        rotation.await.expect("rotated");
+    }
+    let status = node.call(Operation::Read, "sys/key-status", &node.root, json!({})).await.expect("an answer");
+    assert_eq!(status.data.expect("data")["term"], 9);
+    // What only the node's memory knew is lost with a seal.
+    node.call(Operation::Update, "sys/seal", &node.root, json!({ "scope": "node" })).await.expect("sealed");
+    node.unseal().await;
+    for number in 0..8 {
+        let read = node.call(Operation::Read, &format!("secret/{number}"), &node.root, json!({})).await;
+        assert_eq!(read.expect("an answer").data.expect("data")["x"], number);
+    }
+}

@@ -71,16 +71,7 @@ impl Core {
             Some(label) if !label.is_empty() => label,
             _ => return Err(Error::invalid("no server id provided")),
         };
-        let members = self.raft.members();
-        let Some(member) = members.iter().find(|member| member.label == label) else {
-            return Err(Error::invalid(format!("no member has the node id {label:?}")));
-        };
-        let voters = members.iter().filter(|member| member.voter).count();
-        if member.voter && voters == 1 {
-            return Err(Error::invalid("the last voter cannot be removed"));
-        }
-        self.raft.remove(member.incarnation).await?;
-        self.record_removal(unsealed, member.incarnation, &label, member.public_key).await?;
+        self.remove_member(unsealed, &label).await?;
         Ok(Response::empty())
     }
 }

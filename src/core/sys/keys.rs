@@ -58,7 +58,13 @@ impl Core {
         let stored = txn.below().get(&schema::key(schema::Kind::RootKey, b"")).await?;
         let stored = stored.and_then(|stored| plain::decode::<plain::RootKey>(&stored.value));
         let stored = stored.ok_or_else(|| Error::Internal("the root key's record is unreadable".into()))?;
-        txn.below().get(&keyring_key).await?;
+        let present = txn.below().get(&keyring_key).await?;
+        let present = present.and_then(|present| plain::decode::<plain::Keyring>(&present.value));
+        // Another rotation came between: a keyring made from the one before it would lose that one's term, and with it
+        // all that is sealed by it.
+        if present.is_none_or(|present| present.active != unsealed.keyring.active()) {
+            return Err(Error::Conflict);
+        }
         let (entropy, now) = (&self.runtime.entropy, self.runtime.clock.now());
         // The root key's record stays as it is: nodes open it with the keyring that they have, and with it the new one.
         let (_, record) = crate::barrier::rotate(&unsealed.keyring, &stored, entropy, now)?;
