@@ -12,7 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::config::TlsFiles;
-use crate::runtime::{Clock, Pool, Runtime, Stream};
+use crate::runtime::{Pool, Runtime, Stream};
 
 /// Builds the configuration that `files` describe.
 pub async fn config(runtime: &Runtime, files: &TlsFiles) -> Result<Arc<rustls::ClientConfig>, String> {
@@ -21,7 +21,7 @@ pub async fn config(runtime: &Runtime, files: &TlsFiles) -> Result<Arc<rustls::C
         true => Arc::new(NoVerifier(Arc::clone(&provider))),
         false => Arc::new(Verifier::new(trusted(runtime, files).await?, &provider)?),
     };
-    let builder = rustls::ClientConfig::builder_with_details(provider, Arc::new(Time(runtime.clock.clone())))
+    let builder = rustls::ClientConfig::builder_with_details(provider, Arc::new(runtime.clock.clone()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
@@ -269,16 +269,5 @@ impl ServerCertVerifier for NoVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Certificates are dated by the runtime's clock.
-#[derive(Debug)]
-struct Time(Clock);
-
-impl rustls::time_provider::TimeProvider for Time {
-    fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(self.0.now().seconds()).ok()?;
-        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
     }
 }

@@ -33,7 +33,8 @@ enum Proof {
 /// Whether a request is most likely to end in one commit of its transaction and does nothing beside that: the writes of
 /// secret engines.
 fn commits(request: &Request) -> bool {
-    let writes = matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch | Operation::Delete);
+    let writes =
+        matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch | Operation::Delete);
     writes && !request.path.starts_with("sys/") && !request.path.starts_with("auth/")
 }
 

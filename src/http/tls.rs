@@ -3,13 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::time_provider::TimeProvider;
 use rustls::{ProtocolVersion, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::runtime::{Clock, Disk};
@@ -140,7 +138,7 @@ async fn build(options: &TlsOptions, http2: bool, disk: &Disk, clock: &Clock) ->
     let chain = certificates(disk, "tls_cert_file", &options.cert_file).await?;
     let key = private_key(disk, &options.key_file).await?;
     let provider = Arc::new(provider(&options.cipher_suites)?);
-    let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(ClockTime(clock.clone())))
+    let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(clock.clone()))
         .with_protocol_versions(&versions(options)?)
         .map_err(|error| TlsError::Setting { key: "tls_cipher_suites", reason: error.to_string() })?;
     let builder = match client_roots(options, disk).await? {
@@ -260,18 +258,6 @@ fn suite(name: &str) -> Result<SupportedCipherSuite, TlsError> {
             false => format!("{name:?} is not a cipher suite"),
         },
     })
-}
-
-/// rustls' clock: ours, so that a simulation sets the time that certificates are checked against.
-#[derive(Debug)]
-pub struct ClockTime(pub Clock);
-
-impl TimeProvider for ClockTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        u64::try_from(self.0.now().seconds())
-            .ok()
-            .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
 }
 
 /// HTTP/2's name in ALPN.

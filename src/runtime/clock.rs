@@ -85,3 +85,11 @@ impl std::fmt::Debug for Clock {
         f.write_str("Clock")
     }
 }
+
+/// Certificates are dated by the node's clock.
+impl rustls::time_provider::TimeProvider for Clock {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let seconds = u64::try_from(self.now().seconds()).ok()?;
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}

@@ -1,5 +1,6 @@
 //! Production's world: the only file that names the operating system's clocks, sockets, files and entropy.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the other side of the seam")]
+#![cfg_attr(madsim, allow(deprecated, reason = "compiled there and never used"))]
 
 use std::fs;
 use std::io;

@@ -17,7 +17,7 @@ fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
     cluster.nodes[node].terminate();
     let kept = cluster.folder.path().join("kept");
     copy(&cluster.nodes[node].data(), &kept);
-    let damages: [(&str, fn(&mut Vec<u8>)); 2] = [("flipped", flip), ("cut", cut)];
+    let damages: [(&str, Damage); 2] = [("flipped", flip), ("cut", cut)];
     for kind in
         ["/raft/log/0", "/identity", "/node-key", "/state/CURRENT", "/MANIFEST-", "/state/1/CURRENT", ".sst", "/peers"]
     {
@@ -72,12 +72,12 @@ fn check(cluster: &Cluster, node: usize) {
 
 /// Puts the kept directory back with one file damaged and starts the node. It ends with exit code 1 and names the file,
 /// or serves what was there.
-fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path, damage: fn(&mut Vec<u8>)) -> Noticed {
+fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path, damage: Damage) -> Noticed {
     let data = cluster.nodes[node].data();
     restore(&data, kept);
     let inside = file.strip_prefix(kept).expect("a file of the kept ones");
-    let mut bytes = std::fs::read(data.join(inside)).expect("a file");
-    damage(&mut bytes);
+    let bytes = std::fs::read(data.join(inside)).expect("a file");
+    let bytes = damage(bytes);
     std::fs::write(data.join(inside), bytes).expect("a file");
     let before = cluster.nodes[node].log().len();
     let flag = format!("-config={}", cluster.nodes[node].config().display());
@@ -122,18 +122,23 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
     }
 }
 
+/// What is done to the bytes of a file.
+type Damage = fn(Vec<u8>) -> Vec<u8>;
+
 /// One bit in the middle of what is not zero.
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(mut bytes: Vec<u8>) -> Vec<u8> {
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
     if let Some(byte) = bytes.get_mut(used / 2) {
         *byte ^= 0x10;
     }
+    bytes
 }
 
 /// Half of what is not zero, and nothing behind it.
-fn cut(bytes: &mut Vec<u8>) {
+fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
     bytes.truncate(used / 2);
+    bytes
 }
 
 /// A file that was not yet renamed to its name when the process ended does not count.

@@ -59,7 +59,8 @@ impl Connection {
 pub fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     let token = if token.is_empty() { String::new() } else { format!("X-Vault-Token: {token}\r\n") };
     let length = body.len();
-    format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// Status, where the body begins, and its length, once the whole head is there.

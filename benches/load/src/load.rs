@@ -52,7 +52,13 @@ const VALUE: usize = 256;
 ///
 /// # Errors
 /// The first answer that is not 200.
-pub async fn run(cluster: &Cluster, node: usize, kind: Kind, connections: usize, time: Duration) -> Result<Outcome, String> {
+pub async fn run(
+    cluster: &Cluster,
+    node: usize,
+    kind: Kind,
+    connections: usize,
+    time: Duration,
+) -> Result<Outcome, String> {
     let (before, began) = (cluster.cpu(), Instant::now());
     let end = began + time;
     let mut tasks = JoinSet::new();

@@ -1,7 +1,11 @@
 //! Compares a three-node Holdfast cluster with a three-node OpenBao cluster: same machine, same disk, same load, in one
 //! run. Both clusters stand side by side; loads alternate between them in short rounds, so that whatever else the
 //! machine does meets both alike, and ratios are medians over pairs.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the server: it runs real processes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a tool beside the server: it runs real processes"
+)]
 
 mod cluster;
 mod disk;

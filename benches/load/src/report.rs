@@ -77,7 +77,8 @@ impl Report {
         }
         let (p50, p99) = (micros(quantile(&self.syncs, 0.5)), micros(quantile(&self.syncs, 0.99)));
         let _ = writeln!(text, "write and fdatasync of 512 bytes on the same disk: p50 {p50:.0} us, p99 {p99:.0} us\n");
-        let _ = writeln!(text, "{:<24} {:<18} {:>10} {:>10} {:>16}", "load", "figure", "holdfast", "bao", "holdfast / bao");
+        let _ =
+            writeln!(text, "{:<24} {:<18} {:>10} {:>10} {:>16}", "load", "figure", "holdfast", "bao", "holdfast / bao");
         for (name, pairs) in &self.loads {
             for (figure, of) in COLUMNS {
                 let _ = writeln!(text, "{name:<24} {figure:<18} {}", row(pairs, of));

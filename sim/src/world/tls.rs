@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdfast::http::tls::ClockTime;
 use holdfast::http::{SelfSigned, self_signed};
 use holdfast::runtime::{Clock, Entropy};
 use rustls::client::Resumption;
@@ -34,7 +33,7 @@ impl Tls {
         let ca = CertificateDer::from_pem_slice(signed.ca.as_bytes()).map_err(|error| error.to_string())?;
         roots.add(ca).map_err(|error| error.to_string())?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut client = ClientConfig::builder_with_details(provider, Arc::new(ClockTime(clock)))
+        let mut client = ClientConfig::builder_with_details(provider, Arc::new(clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)

@@ -29,7 +29,7 @@ const INMEM: &str = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true
 
 #[test]
 fn the_guides_config_loads_as_it_stands() {
-    let config = parse(include_str!("guide.hcl")).unwrap();
+    let config = parse(include_str!("../../../tests/it/fixtures/guide.hcl")).unwrap();
     let storage = &config.storage;
     assert_eq!(storage.kind, StorageKind::Raft);
     assert_eq!(storage.path.as_deref(), Some(Path::new("/opt/vault/data")));

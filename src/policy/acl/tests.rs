@@ -178,7 +178,7 @@ fn wrapping_is_demanded_and_bounded() {
 #[test]
 fn vault_admin_is_allowed_and_denied_as_on_the_peer() {
     use Operation::{Create, Delete, List, Read, Update};
-    let acl = acl(&[include_str!("vault-admin.hcl"), super::super::builtin::DEFAULT_TEXT]);
+    let acl = acl(&[include_str!("../../../tests/it/fixtures/vault-admin.hcl"), super::super::builtin::DEFAULT_TEXT]);
     for (operation, path) in [
         (Update, "sys/audit/x"),
         (Delete, "sys/audit/x"),

@@ -2,10 +2,8 @@
 //! half of the key it shows, and nothing else; who may do what is decided by the hello behind it. Sessions are never
 //! resumed, since a resumed session skips the verifier.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -44,7 +42,7 @@ impl Tls {
     pub fn new(identity: &Identity, clock: &Clock) -> io::Result<Tls> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = certified_key(&provider, identity).map_err(io::Error::other)?;
-        let time: Arc<dyn TimeProvider> = Arc::new(Time(clock.clone()));
+        let time: Arc<dyn TimeProvider> = Arc::new(clock.clone());
         let connector = client(&provider, &time, &key).map_err(io::Error::other)?;
         let acceptor = server(&provider, &time, &key).map_err(io::Error::other)?;
         Ok(Tls { connector: TlsConnector::from(Arc::new(connector)), acceptor: TlsAcceptor::from(Arc::new(acceptor)) })
@@ -233,21 +231,6 @@ impl ClientCertVerifier for Possession {
     }
 }
 
-struct Time(Clock);
-
-impl fmt::Debug for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Time")
-    }
-}
-
-impl TimeProvider for Time {
-    fn current_time(&self) -> Option<TlsTime> {
-        let seconds = u64::try_from(self.0.now().seconds()).unwrap_or(0);
-        Some(TlsTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
-}
-
 /// Never sent and never checked; rustls wants one.
 const SERVER_NAME: &str = "holdfast";
 /// SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410, section 4).
@@ -314,7 +297,7 @@ mod tests {
         let runtime = Runtime::real();
         let (_, b) = node(&runtime, &directory.path().join("b")).await;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(Time(runtime.clock.clone())))
+        let config = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(runtime.clock.clone()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .dangerous()
