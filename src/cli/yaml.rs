@@ -62,6 +62,15 @@ fn array(values: &[Value], indent: usize, out: &mut String) {
     }
 }
 
+/// A fraction without the zeros at its end that JSON keeps.
+fn shortest(number: String) -> String {
+    let is_fraction = number.contains('.') && !number.contains(['e', 'E']);
+    match number.parse::<f64>() {
+        Ok(value) if is_fraction => value.to_string(),
+        _ => number,
+    }
+}
+
 fn scalar(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::String(text) if block(text) => {
@@ -75,6 +84,7 @@ fn scalar(value: &Value, indent: usize, out: &mut String) {
             }
         }
         Value::String(text) => out.push_str(&string(text)),
+        Value::Number(number) => out.push_str(&shortest(number.to_string())),
         other => out.push_str(&other.to_string()),
     }
 }

@@ -59,7 +59,7 @@ pub struct Leader {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_self: bool,
     /// When it became active (RFC 3339); the year 1 stands for never.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_never")]
     pub active_time: String,
     /// API address of the active node.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -76,6 +76,11 @@ pub struct Leader {
     /// Highest applied log index.
     #[serde(skip_serializing_if = "is_zero")]
     pub raft_applied_index: u64,
+}
+
+/// Whether a time is the one that stands for never.
+pub fn is_never(time: &str) -> bool {
+    time.is_empty() || time.starts_with("0001-")
 }
 
 /// What `sys/init` is asked for.

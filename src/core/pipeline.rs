@@ -3,7 +3,7 @@
 
 use super::authorize::{Authorized, Caller};
 use super::mount::Mount;
-use super::{Core, Error, Request, Response, Result, Unsealed};
+use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::engines::backend::Call;
 use crate::engines::catalog;
@@ -12,6 +12,30 @@ use crate::limits;
 
 /// Proof that the request's entry was accepted by the audit devices (none exist yet).
 pub(crate) struct Audited(());
+
+/// What shows that a request saw everything that was acknowledged before it.
+///
+/// A read index does, confirmed by a quorum. So does, without that round, the commit of a transaction that is bound to a
+/// term in which this node was active when the request began: the term's first entry was applied here, so everything of
+/// earlier terms was read; what this leader acknowledged it had applied; and had a later leader acknowledged anything
+/// before the request began, no quorum would have taken the entry any more. Whatever is answered without such a commit (a
+/// refusal, a write that changes nothing) is proven by a read index afterwards, in the same term.
+enum Proof {
+    /// A read index was confirmed.
+    Given,
+    /// The commit will show it.
+    ByCommit {
+        /// The term that the transaction is bound to.
+        term: u64,
+    },
+}
+
+/// Whether a request is most likely to end in one commit of its transaction and does nothing beside that: the writes of
+/// secret engines.
+fn commits(request: &Request) -> bool {
+    let writes = matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch | Operation::Delete);
+    writes && !request.path.starts_with("sys/") && !request.path.starts_with("auth/")
+}
 
 impl Core {
     /// Carries out a request on the active node.
@@ -47,28 +71,68 @@ impl Core {
         if !Core::is_for_this_node(request) {
             self.active()?;
         }
+        let mut proof = match self.active_in().filter(|_| commits(request)) {
+            Some(term) => Proof::ByCommit { term },
+            None => self.read_first(request).await?,
+        };
+        let mut txn = self.begin(&unsealed);
+        if let Proof::ByCommit { term } = proof {
+            txn.below().bind_to_term(term);
+        }
+        let done = self.carry_out(&unsealed, &mut txn, request, &mut proof, spent).await;
+        if done.is_err() || txn.is_read_only() {
+            self.prove(&mut proof).await?;
+        }
+        let (audited, response) = done?;
+        self.commit(txn).await?;
+        self.audit_response(&audited, request, &response);
+        Ok(response)
+    }
+
+    /// A read index before anything is read.
+    async fn read_first(&self, request: &Request) -> Result<Proof> {
         match self.linearize().await {
             // An emergency must not wait for a quorum: the node seals itself by what it knows.
             Err(_) if request.path == "sys/seal" => {}
             linearized => linearized?,
         }
-        let mut txn = self.begin(&unsealed);
-        let mut caller = self.authenticate(&unsealed, &mut txn, request, *spent).await?;
-        let mut authorized = self.authorize(&unsealed, &mut txn, caller.clone(), request).await;
+        Ok(Proof::Given)
+    }
+
+    /// From token to response, up to the commit.
+    async fn carry_out(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+        request: &Request,
+        proof: &mut Proof,
+        spent: &mut bool,
+    ) -> Result<(Audited, Response)> {
+        let mut caller = self.authenticate(unsealed, txn, request, *spent).await?;
+        let mut authorized = self.authorize(unsealed, txn, caller.clone(), request).await;
         let audited = self.audit_request(&authorized, request);
-        if !*spent && self.consume_use(&unsealed, caller.as_ref(), request, &audited).await? {
+        if !*spent && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
             *spent = true;
             // That commit changed the token's record: all is read anew, so that the read set is whole.
-            txn = self.begin(&unsealed);
-            caller = self.authenticate(&unsealed, &mut txn, request, true).await?;
-            authorized = self.authorize(&unsealed, &mut txn, caller, request).await;
+            *txn = self.begin(unsealed);
+            caller = self.authenticate(unsealed, txn, request, true).await?;
+            authorized = self.authorize(unsealed, txn, caller, request).await;
         }
         let authorized = authorized?;
-        let response = self.execute(&unsealed, &mut txn, &authorized, request, &audited).await?;
-        let response = self.wrap_if_asked(&unsealed, &mut txn, request, response).await?;
-        self.commit(txn).await?;
-        self.audit_response(&audited, request, &response);
-        Ok(response)
+        let response = self.execute(unsealed, txn, &authorized, request, &audited).await?;
+        let response = self.wrap_if_asked(unsealed, txn, request, response).await?;
+        Ok((audited, response))
+    }
+
+    /// Makes sure that what was read since the request began was no older than anything acknowledged before.
+    async fn prove(&self, proof: &mut Proof) -> Result<()> {
+        let Proof::ByCommit { term } = *proof else { return Ok(()) };
+        self.linearize().await?;
+        if self.active_in() != Some(term) {
+            return Err(Error::Conflict);
+        }
+        *proof = Proof::Given;
+        Ok(())
     }
 
     /// Makes sure that what is read next is no older than anything acknowledged before now.
@@ -93,10 +157,12 @@ impl Core {
         caller: Option<&Caller>,
         request: &Request,
         _audited: &Audited,
+        proof: &mut Proof,
     ) -> Result<bool> {
         match caller {
             // Unwrapping takes the token itself, in the commit that takes what is wrapped.
             Some(caller) if caller.entry.num_uses > 0 && !super::wrap::unwraps_itself(caller, request) => {
+                self.prove(proof).await?;
                 self.spend(unsealed, caller).await?;
                 Ok(true)
             }

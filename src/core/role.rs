@@ -77,10 +77,13 @@ impl Core {
 
     /// Whether this node is the active one: Raft's leader with a fresh quorum, unsealed, its term's steps done.
     pub fn is_active(&self) -> bool {
-        match self.active_term.load(Ordering::SeqCst) {
-            0 => false,
-            term => self.is_active_in(term),
-        }
+        self.active_in().is_some()
+    }
+
+    /// The term that this node is active in.
+    pub(crate) fn active_in(&self) -> Option<u64> {
+        let term = self.active_term.load(Ordering::SeqCst);
+        (term != 0 && self.is_active_in(term)).then_some(term)
     }
 
     /// Whether this node is the active one in `term`.

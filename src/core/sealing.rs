@@ -502,6 +502,7 @@ impl Core {
             "recovery_seal": false,
             "version": crate::VERSION,
             "build_date": crate::BUILD_DATE,
+            "commit_date": crate::BUILD_DATE,
             "migration": false,
             "storage_type": self.settings.storage_type,
         });

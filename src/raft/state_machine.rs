@@ -17,7 +17,7 @@ use super::command::Applied;
 use super::snapshot::store::{Store, Unsealed};
 use super::snapshot::{Checkpoint, MAX_CHUNK, Origin};
 use super::state::apply::{self, ENTRY_ALLOWANCE};
-use super::state::engine::{Changes, Engine, EngineKind, Meta};
+use super::state::engine::{Blocking, Changes, Engine, EngineKind, Meta};
 use super::state::home::Home;
 use super::state::shared::Shared;
 use super::state::{OpenError, State};
@@ -130,8 +130,17 @@ impl StateMachine {
         } else {
             Vec::new()
         };
-        let work = move || apply::apply(&engine, meta, &entries, incarnation);
-        let applied = if self.engine.never_blocks() { work() } else { self.home.offload.run(Pool::State, work).await };
+        let applied = match self.engine.never_blocks() || entries.len() <= INLINE_ENTRIES {
+            true => apply::apply(&engine, meta.clone(), &entries, incarnation, Blocking::No),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let applied = match applied {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let work = move || apply::apply(&engine, meta, &entries, incarnation, Blocking::Yes);
+                self.home.offload.run(Pool::State, work).await
+            }
+            applied => applied,
+        };
         let (meta, changes, answers) = applied.map_err(|error| self.shared.faulted(error))?;
         self.unflushed = self.unflushed.saturating_add(written(&changes, answers.len()));
         self.meta = meta;
@@ -426,6 +435,10 @@ async fn copy(from: &Checkpoint, name: &str, len: u64, disk: &Disk, target: &Pat
 
 /// The largest [`Options::flush_bytes`] in effect: far below what makes RocksDB flush by itself.
 pub const MAX_FLUSH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Up to so many entries are applied at once on the runtime's thread, if no disk must be waited for: a hop to another
+/// thread and back costs more than they do.
+const INLINE_ENTRIES: usize = 32;
 
 /// Entries that one commit holds at most.
 const CHUNK_ENTRIES: usize = 512;

@@ -73,6 +73,13 @@ pub trait FileSource: Send + Sync + 'static {
     fn write_at(&self, offset: u64, bytes: Bytes) -> BoxFuture<'static, io::Result<()>>;
     /// Makes the file's bytes and length durable (fdatasync).
     fn sync(&self) -> BoxFuture<'static, io::Result<()>>;
+    /// [`FileSource::write_at`] and [`FileSource::sync`], one behind the other; as one job where that is cheaper.
+    fn write_and_sync(&self, offset: u64, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            self.write_at(offset, bytes).await?;
+            self.sync().await
+        })
+    }
     /// The file's length in bytes.
     fn len(&self) -> BoxFuture<'static, io::Result<u64>>;
     /// Cuts or extends (with zeros) to `len`.
@@ -104,6 +111,11 @@ impl File {
     /// Makes the file's bytes and length durable (fdatasync). After an error the file's state is unknown: never retry.
     pub async fn sync(&self) -> io::Result<()> {
         self.0.sync().await
+    }
+
+    /// Writes all bytes at `offset` and makes the file durable. After an error its state is unknown: never retry.
+    pub async fn write_and_sync(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
+        self.0.write_and_sync(offset, bytes).await
     }
 
     /// The file's length in bytes.
@@ -156,7 +168,10 @@ impl Disk {
     /// Replaces a file atomically and durably: a temporary name, sync, rename, sync of the directory. After a crash the
     /// file holds the old bytes or the new ones.
     pub async fn replace(&self, path: &Path, bytes: Bytes) -> io::Result<()> {
-        let directory = path.parent().ok_or_else(|| io::Error::other("a file without a directory"))?;
+        let directory = match path.parent().ok_or_else(|| io::Error::other("a file without a directory"))? {
+            here if here.as_os_str().is_empty() => Path::new("."),
+            directory => directory,
+        };
         let mut temporary = path.as_os_str().to_os_string();
         temporary.push(".new");
         let temporary = PathBuf::from(temporary);

@@ -221,6 +221,13 @@ impl FileSource for RealFile {
         self.run(Pool::Sync, |file| file.sync_data())
     }
 
+    fn write_and_sync(&self, offset: u64, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        self.run(Pool::Sync, move |file| {
+            file.write_all_at(&bytes, offset)?;
+            file.sync_data()
+        })
+    }
+
     fn len(&self) -> BoxFuture<'static, io::Result<u64>> {
         self.run(Pool::Disk, |file| Ok(file.metadata()?.len()))
     }

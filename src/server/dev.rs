@@ -9,6 +9,7 @@ use super::{Node, ServerArgs, Tuning};
 use crate::config::Config;
 use crate::config::listener::{ClientAuth, Tls, TlsVersion};
 use crate::config::logging::{LogFormat, LogLevel};
+use crate::config::storage::Pem;
 use crate::core::{Client, Core, Operation, Request, Response};
 use crate::http;
 use crate::raft::state::EngineKind;
@@ -19,6 +20,11 @@ use crate::telemetry::{self, Metrics};
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8200";
 
+// The files of `-dev-tls`, under the names that scripts know.
+const CA_FILE: &str = "vault-ca.pem";
+const CERT_FILE: &str = "vault-cert.pem";
+const KEY_FILE: &str = "vault-key.pem";
+
 /// Runs the development server.
 pub(super) async fn serve(args: ServerArgs, runtime: Runtime) -> Result<(), String> {
     let address = args.dev_listen_address.clone().unwrap_or_else(|| DEFAULT_ADDRESS.into());
@@ -28,12 +34,15 @@ pub(super) async fn serve(args: ServerArgs, runtime: Runtime) -> Result<(), Stri
     config.log.format = LogFormat::parse(args.log_format.as_deref().unwrap_or("standard"))?;
     let log = telemetry::log::init(log_options(&config.log), &runtime, &metrics).await;
     let log = log.map_err(|error| error.to_string())?;
-    let certificate = match args.dev_tls {
-        true => Some(make_certificate(&args, &runtime, &mut config).await?),
+    let tls = match args.dev_tls {
+        true => Some(DevTls::make(&args, &runtime)?),
         false => None,
     };
+    if let Some(tls) = &tls {
+        tls.install(&mut config, &runtime).await?;
+    }
     let nodes = match args.dev_three_node {
-        true => three_nodes(&address, &runtime).await?,
+        true => three_nodes(&address, &runtime, tls.as_ref()).await?,
         false => vec![start(config, runtime.clone(), metrics).await?],
     };
     let (first, others) = nodes.split_first().ok_or("no node was started")?;
@@ -44,7 +53,11 @@ pub(super) async fn serve(args: ServerArgs, runtime: Runtime) -> Result<(), Stri
     if let Some(path) = args.dev_token_file.as_ref().filter(|_| !args.dev_no_store_token) {
         write_private(&runtime, path, secrets.root_token.clone()).await?;
     }
-    print_banner(&nodes, args.dev_tls, certificate.as_deref(), &secrets);
+    let ca = tls.as_ref().map(|tls| tls.path(CA_FILE));
+    if let Some(path) = &args.dev_cluster_json {
+        write_private(&runtime, path, describe(&nodes, ca.as_deref(), &secrets)).await?;
+    }
+    print_banner(&nodes, args.dev_tls, ca.as_deref(), &secrets);
     until_stopped(first, &log, || async { Err("-dev has no configuration to reload".to_string()) }).await?;
     for node in nodes {
         node.shutdown().await;
@@ -58,7 +71,7 @@ async fn start(config: Config, runtime: Runtime, metrics: Metrics) -> Result<Nod
 }
 
 /// Three nodes at the address and the two next pairs of ports, each with a disk of its own in memory.
-async fn three_nodes(address: &str, runtime: &Runtime) -> Result<Vec<Node>, String> {
+async fn three_nodes(address: &str, runtime: &Runtime, tls: Option<&DevTls>) -> Result<Vec<Node>, String> {
     let (host, port) = address.rsplit_once(':').ok_or("-dev-listen-address: host:port is needed")?;
     let port: u16 = port.parse().map_err(|_| "-dev-listen-address: the port is no number".to_string())?;
     let addresses: Vec<String> = (0..3).map(|node| format!("{host}:{}", port.saturating_add(2 * node))).collect();
@@ -69,8 +82,12 @@ async fn three_nodes(address: &str, runtime: &Runtime) -> Result<Vec<Node>, Stri
             _ => vec![addresses[0].as_str()],
         };
         let label = format!("node-{}", number + 1);
-        let config = Config::dev_member(own, &label, Path::new("/data"), &others).map_err(|error| error.to_string())?;
+        let config = Config::dev_member(own, &label, Path::new("/data"), &others);
+        let mut config = config.map_err(|error| error.to_string())?;
         let own = Runtime { disk: MemDisk::new().disk(), ..runtime.clone() };
+        if let Some(tls) = tls {
+            tls.install(&mut config, &own).await?;
+        }
         nodes.push(start(config, own, Metrics::new(runtime.clock.clone())).await?);
     }
     Ok(nodes)
@@ -143,28 +160,56 @@ async fn call(
     })
 }
 
-/// Makes a certificate for the listener; where its CA is.
-async fn make_certificate(args: &ServerArgs, runtime: &Runtime, config: &mut Config) -> Result<PathBuf, String> {
-    let directory = args.dev_tls_cert_dir.clone().unwrap_or_else(|| PathBuf::from("holdfast-tls"));
-    let names = ["localhost".to_string(), "127.0.0.1".to_string(), "::1".to_string()];
-    let made = http::self_signed(&runtime.entropy, &names).map_err(|error| error.to_string())?;
-    runtime.disk.create_dir_all(&directory).await.map_err(|error| format!("{}: {error}", directory.display()))?;
-    let path = |name: &str| directory.join(name);
-    write_private(runtime, &path("vault-ca.pem"), made.ca).await?;
-    write_private(runtime, &path("vault-cert.pem"), made.cert).await?;
-    write_private(runtime, &path("vault-key.pem"), made.key).await?;
-    for listener in &mut config.listeners {
-        listener.tls = Some(Tls {
-            cert_file: path("vault-cert.pem"),
-            key_file: path("vault-key.pem"),
-            min_version: TlsVersion::Tls12,
-            max_version: TlsVersion::Tls13,
-            cipher_suites: Vec::new(),
-            client_auth: ClientAuth::None,
-        });
+/// The certificate of `-dev-tls`, made anew with each start.
+struct DevTls {
+    directory: PathBuf,
+    made: http::SelfSigned,
+}
+
+impl DevTls {
+    fn make(args: &ServerArgs, runtime: &Runtime) -> Result<DevTls, String> {
+        let directory = args.dev_tls_cert_dir.clone().unwrap_or_else(|| PathBuf::from("holdfast-tls"));
+        let names = ["localhost".to_string(), "127.0.0.1".to_string(), "::1".to_string()];
+        let made = http::self_signed(&runtime.entropy, &names).map_err(|error| error.to_string())?;
+        Ok(DevTls { directory, made })
     }
-    config.api_addr.tls = true;
-    Ok(path("vault-ca.pem"))
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes the files to a node's disk and has the node use them.
+    async fn install(&self, config: &mut Config, runtime: &Runtime) -> Result<(), String> {
+        let directory = &self.directory;
+        runtime.disk.create_dir_all(directory).await.map_err(|error| format!("{}: {error}", directory.display()))?;
+        for (name, text) in [(CA_FILE, &self.made.ca), (CERT_FILE, &self.made.cert), (KEY_FILE, &self.made.key)] {
+            write_private(runtime, &self.path(name), text.clone()).await?;
+        }
+        for listener in &mut config.listeners {
+            listener.tls = Some(Tls {
+                cert_file: self.path(CERT_FILE),
+                key_file: self.path(KEY_FILE),
+                min_version: TlsVersion::Tls12,
+                max_version: TlsVersion::Tls13,
+                cipher_suites: Vec::new(),
+                client_auth: ClientAuth::None,
+            });
+        }
+        for target in &mut config.storage.retry_join {
+            target.leader_api_addr.tls = true;
+            target.ca_cert = Some(Pem::File(self.path(CA_FILE)));
+        }
+        config.api_addr.tls = true;
+        Ok(())
+    }
+}
+
+/// What `-dev-cluster-json` writes: where the nodes are and how to get in.
+fn describe(nodes: &[Node], ca: Option<&Path>, secrets: &Secrets) -> String {
+    let api = |node: &Node| json!({ "api_address": node.core().api_addr() });
+    let ca = ca.map(|ca| ca.display().to_string()).unwrap_or_default();
+    let nodes: Vec<Value> = nodes.iter().map(api).collect();
+    format!("{:#}\n", json!({ "nodes": nodes, "ca_cert_path": ca, "root_token": secrets.root_token }))
 }
 
 fn print_banner(nodes: &[Node], tls: bool, ca: Option<&Path>, secrets: &Secrets) {

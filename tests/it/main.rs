@@ -10,6 +10,7 @@ mod failover;
 mod forwarding;
 mod input;
 mod membership;
+mod process;
 mod sealing;
 mod tidy;
 mod tokens;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::context::{Context, failure};
 use crate::cli::output::{self, Format};
 use crate::cli::{EXIT_LOCAL, EXIT_SERVER, Failure, Outcome, table};
-use crate::client::api::{Leader, SealStatus};
+use crate::client::api::{Leader, SealStatus, is_never};
 use crate::client::{ApiRequest, Client};
 
 /// `status`. The exit code is 0 when unsealed, 1 on an error, 2 when sealed.
@@ -90,7 +90,7 @@ fn rows(seal: &SealStatus, leader: &Leader) -> Vec<table::Row> {
     if leader.ha_enabled && !seal.sealed {
         add("HA Cluster", leader.leader_cluster_address.clone());
         add("HA Mode", if leader.is_self { "active" } else { "standby" }.to_string());
-        if leader.is_self && !leader.active_time.is_empty() && !leader.active_time.starts_with("0001-") {
+        if leader.is_self && !is_never(&leader.active_time) {
             add("Active Since", leader.active_time.clone());
         }
         if !leader.is_self && !leader.leader_address.is_empty() {

@@ -160,12 +160,12 @@ impl Writer {
         let (shared, file) = (&self.shared, &self.tail.file);
         let began = shared.clock.boot();
         shared.memory().busy_since = Some(began);
-        file.write_at(self.tail.end, bytes).await.map_err(|error| self.fault("write", &error))?;
-        if !mutant("skip-fsync") {
-            let began = shared.clock.boot();
-            file.sync().await.map_err(|error| self.fault("sync", &error))?;
-            shared.syncs.record(shared.clock.boot().saturating_sub(began));
-        }
+        let written = match mutant("skip-fsync") {
+            true => file.write_at(self.tail.end, bytes).await,
+            false => file.write_and_sync(self.tail.end, bytes).await,
+        };
+        written.map_err(|error| self.fault("write or sync", &error))?;
+        shared.syncs.record(shared.clock.boot().saturating_sub(began));
         shared.memory().busy_since = None;
         Ok(())
     }

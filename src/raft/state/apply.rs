@@ -11,7 +11,7 @@ use openraft::EntryPayload;
 use serde::de::DeserializeOwned;
 
 use super::Versioned;
-use super::engine::{Changes, Engine, Meta, Visitor};
+use super::engine::{Blocking, Changes, Engine, Meta, Visitor};
 use crate::raft::command::{Applied, Batch, Body, Command, Outcome, RangeCheck, Write};
 use crate::raft::types::{Entry, Incarnation, LogId, StoredMembership};
 use crate::runtime::point::mutant;
@@ -22,16 +22,18 @@ use crate::storage::schema::{self, Kind};
 /// metadata, what changed, and an answer for each entry.
 ///
 /// # Errors
-/// An I/O error of the engine, or an entry that does not follow the last applied one: nothing was committed.
+/// An I/O error of the engine, or an entry that does not follow the last applied one: nothing was committed. With
+/// [`Blocking::No`] also `WouldBlock`, where a disk would have to be waited for.
 pub(crate) fn apply(
     engine: &Engine,
     meta: Meta,
     entries: &[Entry],
     incarnation: Incarnation,
+    blocking: Blocking,
 ) -> io::Result<(Meta, Changes, Vec<Applied>)> {
-    let mut applier = Applier { engine, meta, changes: BTreeMap::new(), incarnation };
+    let mut applier = Applier { engine, meta, changes: BTreeMap::new(), incarnation, blocking };
     let answers = entries.iter().map(|entry| applier.entry(entry)).collect::<io::Result<Vec<_>>>()?;
-    engine.commit(&applier.changes, &applier.meta)?;
+    engine.commit(&applier.changes, &applier.meta, blocking)?;
     Ok((applier.meta, applier.changes, answers))
 }
 
@@ -41,6 +43,7 @@ struct Applier<'a> {
     meta: Meta,
     changes: Changes,
     incarnation: Incarnation,
+    blocking: Blocking,
 }
 
 impl Applier<'_> {
@@ -225,7 +228,10 @@ impl Applier<'_> {
     fn get(&self, key: &[u8]) -> io::Result<Option<Versioned>> {
         match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
-            None => self.engine.get(key),
+            None => match self.blocking {
+                Blocking::Yes => self.engine.get(key),
+                Blocking::No => self.engine.get_now(key).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into())),
+            },
         }
     }
 
@@ -249,6 +255,9 @@ impl Applier<'_> {
     fn visit(&self, from: &[u8], to: &[u8], visitor: &mut Visitor<'_>) -> io::Result<()> {
         if from >= to {
             return Ok(());
+        }
+        if self.blocking == Blocking::No && !self.engine.never_blocks() {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut changes = self.changes.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to))).peekable();
         let mut flow = ControlFlow::Continue(());

@@ -76,6 +76,13 @@ impl Meta {
     }
 }
 
+/// Whether a call may wait for a disk. Where it may not, it fails with `WouldBlock` instead and changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocking {
+    Yes,
+    No,
+}
+
 /// Writes of one commit: a key with its new value, or `None` to remove it.
 pub(crate) type Changes = std::collections::BTreeMap<Bytes, Option<Versioned>>;
 
@@ -190,10 +197,10 @@ impl Engine {
         Ok(pairs)
     }
 
-    /// Writes changes and metadata, all or nothing, visible at once and not yet durable. May block.
-    pub(crate) fn commit(&self, changes: &Changes, meta: &Meta) -> io::Result<()> {
+    /// Writes changes and metadata, all or nothing, visible at once and not yet durable.
+    pub(crate) fn commit(&self, changes: &Changes, meta: &Meta, blocking: Blocking) -> io::Result<()> {
         match self {
-            Engine::Rocks(rocks) => rocks.commit(changes, meta),
+            Engine::Rocks(rocks) => rocks.commit(changes, meta, blocking),
             Engine::Memory(memory) => {
                 memory.commit(changes, meta);
                 Ok(())

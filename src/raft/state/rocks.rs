@@ -1,5 +1,5 @@
 //! The RocksDB engine. It does its own file I/O, so every call that may touch a file runs in `offload`; only
-//! [`Rocks::get_cached`] may be called on a runtime thread.
+//! [`Rocks::get_cached`] and a commit with [`Blocking::No`] may be called on a runtime thread.
 //!
 //! **RocksDB never flushes by itself.** A flush ahead of the log would, after a power cut, leave a state that is newer
 //! than its own log. What makes RocksDB flush, and why it does not here:
@@ -22,7 +22,7 @@ use rocksdb::{
 };
 
 use super::Versioned;
-use super::engine::{Changes, Meta, Visitor};
+use super::engine::{Blocking, Changes, Meta, Visitor};
 
 /// One open generation.
 pub(crate) struct Rocks {
@@ -30,13 +30,15 @@ pub(crate) struct Rocks {
     directory: PathBuf,
     cached: ReadOptions,
     unlogged: WriteOptions,
+    /// As `unlogged`, for a thread that must not wait while a flush catches up.
+    unlogged_now: WriteOptions,
 }
 
 impl Rocks {
     /// A new, empty database in `directory`.
     pub(super) fn create(directory: &Path) -> io::Result<Rocks> {
         let rocks = Rocks::open_with(directory, true)?;
-        rocks.commit(&Changes::new(), &Meta::default())?;
+        rocks.commit(&Changes::new(), &Meta::default(), Blocking::Yes)?;
         rocks.flush(true)?;
         Ok(rocks)
     }
@@ -60,7 +62,10 @@ impl Rocks {
         cached.set_read_tier(ReadTier::BlockCache);
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        Ok(Rocks { db, directory: directory.to_path_buf(), cached, unlogged })
+        let mut unlogged_now = WriteOptions::default();
+        unlogged_now.disable_wal(true);
+        unlogged_now.set_no_slowdown(true);
+        Ok(Rocks { db, directory: directory.to_path_buf(), cached, unlogged, unlogged_now })
     }
 
     /// Reads the metadata of the checkpoint in `directory`.
@@ -111,7 +116,7 @@ impl Rocks {
         pairs.status().map_err(|error| io_error(&self.directory, error))
     }
 
-    pub(super) fn commit(&self, changes: &Changes, meta: &Meta) -> io::Result<()> {
+    pub(super) fn commit(&self, changes: &Changes, meta: &Meta, blocking: Blocking) -> io::Result<()> {
         let mut batch = WriteBatch::default();
         let mut stored = Vec::new();
         for (key, change) in changes {
@@ -126,7 +131,11 @@ impl Rocks {
             }
         }
         batch.put_cf(meta_family(&self.db, &self.directory)?, META_KEY, meta.encode());
-        self.db.write_opt(batch, &self.unlogged).map_err(|error| io_error(&self.directory, error))
+        let options = match blocking {
+            Blocking::Yes => &self.unlogged,
+            Blocking::No => &self.unlogged_now,
+        };
+        self.db.write_opt(batch, options).map_err(|error| io_error(&self.directory, error))
     }
 
     /// Flushes both column families as one. Without `wait` the memtables are closed at once, so that later commits are
@@ -179,6 +188,8 @@ fn no_family(directory: &Path) -> io::Error {
 fn io_error(directory: &Path, error: rocksdb::Error) -> io::Error {
     let kind = match error.kind() {
         ErrorKind::Corruption => io::ErrorKind::InvalidData,
+        // Only of calls that may not block.
+        ErrorKind::Incomplete => io::ErrorKind::WouldBlock,
         ErrorKind::IOError if error.as_ref().contains("No space left") => io::ErrorKind::StorageFull,
         _ => io::ErrorKind::Other,
     };
