@@ -43,6 +43,8 @@ pub(super) struct Inner {
     pub(super) fit: AtomicBool,
     in_flight_bytes: AtomicUsize,
     reads: Batcher,
+    /// What this node does by itself until it stops.
+    tasks: std::sync::Mutex<Vec<tokio::task::AbortHandle>>,
 }
 
 /// How a node's Raft is set up.
@@ -120,7 +122,21 @@ impl Raft {
             fit: AtomicBool::new(false),
             in_flight_bytes: AtomicUsize::new(0),
             reads: Batcher::default(),
+            tasks: std::sync::Mutex::default(),
         }))
+    }
+
+    /// Takes charge of tasks that would otherwise outlive the node.
+    pub(super) fn keep_tasks<const N: usize>(&self, tasks: [tokio::task::JoinHandle<()>; N]) {
+        let mut kept = self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.extend(tasks.iter().map(tokio::task::JoinHandle::abort_handle));
+    }
+
+    /// Ends them.
+    pub(super) fn end_tasks(&self) {
+        for task in self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

@@ -106,12 +106,13 @@ impl Raft {
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
         let served = transport.serve_raft(&openraft, &options.data_dir, engine);
         let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
-        tokio::spawn(raft.clone().observe());
+        let observe = tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
-        tokio::spawn(raft_rt::scope(seed ^ 2, raft.clone().mind_leadership()));
-        tokio::spawn(raft.clone().mind_log());
-        tokio::spawn(raft.clone().mind_members());
+        let leadership = tokio::spawn(raft_rt::scope(seed ^ 2, raft.clone().mind_leadership()));
+        let log = tokio::spawn(raft.clone().mind_log());
+        let members = tokio::spawn(raft.clone().mind_members());
+        raft.keep_tasks([observe, leadership, log, members]);
         Ok(raft)
     }
 
@@ -122,7 +123,11 @@ impl Raft {
             Arc::new(move |_, _| {
                 let raft = raft.clone();
                 Box::pin(async move {
-                    let index = raft.confirm_leadership().await.map_err(|error| error.to_string())?;
+                    // Who asked waits no longer than this either.
+                    let deadline = raft.inner().options.timing.without_leader();
+                    let confirmed = tokio::time::timeout(deadline, raft.confirm_leadership()).await;
+                    let index =
+                        confirmed.map_err(|_| "no quorum answered in time")?.map_err(|error| error.to_string())?;
                     Ok(bytes::Bytes::copy_from_slice(&index.to_be_bytes()))
                 })
             }),
@@ -145,6 +150,7 @@ impl Raft {
 
     /// Ends Raft and the cluster port.
     pub async fn stop(&self) {
+        self.end_tasks();
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;
