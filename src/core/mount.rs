@@ -115,7 +115,7 @@ impl Mount {
             "description": self.description,
             "external_entropy_access": false,
             "local": self.local,
-            "options": if self.options.is_empty() { Value::Null } else { json!(self.options) },
+            "options": if self.is_built_in() { Value::Null } else { json!(self.options) },
             "plugin_version": "",
             "running_plugin_version": format!("v{}+builtin.holdfast", env!("CARGO_PKG_VERSION")),
             "running_sha256": "",
@@ -127,6 +127,11 @@ impl Mount {
             shown["deprecation_status"] = json!("supported");
         }
         shown
+    }
+
+    /// The JSON that is shown without a token.
+    pub fn shown_to_anybody(&self) -> Value {
+        json!({ "description": self.description, "options": self.options, "type": self.kind })
     }
 
     /// The keys of `config`, with the system's TTLs where the mount has none of its own.

@@ -77,7 +77,7 @@ impl Core {
     ) -> Result<Response> {
         let name = policy::name::fold(name);
         match (authorized.operation, name.as_str()) {
-            (Operation::List, "") => self.list_policies(txn, false).await,
+            (Operation::List, "") => self.list_policies(txn, legacy).await,
             (Operation::Read, "") if legacy => self.list_policies(txn, true).await,
             (_, "") => Err(Error::Unsupported),
             (Operation::Read, name) => self.read_policy(unsealed, name, legacy).await,
@@ -139,12 +139,29 @@ impl Core {
         };
         let text = decode_base64(text);
         Policy::parse(name, &text).map_err(|error| Error::invalid(error.to_string()))?;
+        for later in ["ttl", "expiration"] {
+            // Taken silently, the policy would grant for longer than was asked for.
+            if request.text(later)?.is_some_and(|value| !value.is_empty()) {
+                return Err(Error::field(later, "policies that end by themselves are not supported"));
+            }
+        }
         let existing = self.policy(unsealed, name).await?;
+        let present = existing.as_ref().map_or(0, |found| found.record.version);
+        if let Some(cas) = request.integer("cas")?
+            && !(present == 0 && cas == -1)
+            && u64::try_from(cas) != Ok(present)
+        {
+            let text = format!("check-and-set parameter {cas} did not match the current version {present}");
+            return Err(Error::invalid(text));
+        }
         let key = key(name);
         txn.below().expect(&key, existing.as_ref().map_or(0, |found| found.revision));
-        let version = existing.map_or(0, |found| found.record.version) + 1;
+        let version = present + 1;
         txn.put(key, &encode(name, &text, version, self.runtime.clock.now()));
-        Ok(Response::empty())
+        match request.data.contains_key("rules") && !request.data.contains_key("policy") {
+            true => Ok(Response::empty().warn("'rules' is deprecated, please use 'policy' instead")),
+            false => Ok(Response::empty()),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::telemetry::Figure;
 /// Longest time that the steps of becoming active may take before they are begun anew.
 const ACTIVATION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Between two attempts to become active.
+const ACTIVATION_PAUSE: Duration = Duration::from_millis(20);
+
 impl Core {
     /// Follows leadership and seal until the node stops.
     pub async fn follow_role(self) {
@@ -46,7 +49,11 @@ impl Core {
                 self.begin_work(term);
             }
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(term, %error, "not active yet"),
+            Ok(Err(error)) => {
+                tracing::debug!(term, %error, "not active yet");
+                // The attempt itself changes Raft's figures, which would begin the next one at once, without end.
+                tokio::time::sleep(ACTIVATION_PAUSE).await;
+            }
             Err(_) => tracing::warn!(term, "becoming active took too long; it begins anew"),
         }
     }

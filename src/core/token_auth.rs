@@ -128,29 +128,30 @@ impl Core {
             wraps: None,
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
-        Ok(Response { auth: Some(auth(&entry, id, now)), warnings, ..Response::default() })
+        let response = Response { auth: Some(auth(&entry, id, now)), warnings, ..Response::default() };
+        Ok(crate::engines::fields::warn_of_unknown(request, CREATE_FIELDS, response))
     }
 
     /// The life of a new token: what was asked for, under the system's and its own bound.
     fn creation_ttl(&self, wish: &Wish, is_root: bool, warnings: &mut Vec<String>) -> Duration {
+        let system = self.settings.max_lease_ttl;
+        let bound = match wish.explicit_max_ttl.is_zero() {
+            true => system,
+            false => system.min(wish.explicit_max_ttl),
+        };
         if !wish.period.is_zero() {
-            return match wish.explicit_max_ttl.is_zero() {
-                true => wish.period,
-                false => wish.period.min(wish.explicit_max_ttl),
-            };
+            if wish.period > bound {
+                warnings.push(capped("period", wish.period, bound));
+            }
+            return wish.period.min(bound);
         }
         let asked = match (wish.ttl.is_zero(), is_root) {
             (false, _) => wish.ttl,
             (true, true) if wish.explicit_max_ttl.is_zero() => return Duration::ZERO,
             (true, _) => self.settings.default_lease_ttl,
         };
-        let system = self.settings.max_lease_ttl;
-        let bound = match wish.explicit_max_ttl.is_zero() {
-            true => system,
-            false => system.min(wish.explicit_max_ttl),
-        };
         if asked > bound && !wish.ttl.is_zero() {
-            warnings.push(capped(asked, bound));
+            warnings.push(capped("TTL", asked, bound));
         }
         asked.min(bound)
     }
@@ -194,7 +195,7 @@ impl Core {
                 true => self.settings.max_lease_ttl,
                 false => self.settings.max_lease_ttl.min(old.explicit_max_ttl),
             };
-            response.warnings.push(capped(increment, bound));
+            response.warnings.push(capped("TTL", increment, bound));
         }
         Ok(response)
     }
@@ -316,6 +317,9 @@ struct Wish {
 
 impl Wish {
     fn read(request: &Request, caller: &Caller, sudo: bool, orphan_path: bool) -> Result<Wish> {
+        if request.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
+            return Err(Error::invalid("'entity_alias' is only allowed in combination with token role"));
+        }
         let no_parent = request.flag("no_parent")?.unwrap_or(false);
         if no_parent && !sudo {
             return Err(Error::invalid("root or sudo privileges required to create orphan token"));
@@ -340,10 +344,7 @@ impl Wish {
             policies: wanted_policies(request, caller, sudo)?,
             orphan: no_parent || orphan_path,
             display_name: display_name(request.text("display_name")?.unwrap_or_default()),
-            metadata: match request.text_map("meta")? {
-                Some(meta) => meta,
-                None => request.text_map("metadata")?.unwrap_or_default(),
-            },
+            metadata: request.text_map("meta")?.unwrap_or_default(),
             ttl: match request.duration("ttl")? {
                 Some(ttl) => ttl,
                 None => request.duration("lease")?.unwrap_or_default(),
@@ -356,6 +357,24 @@ impl Wish {
     }
 }
 
+/// What a creation knows.
+const CREATE_FIELDS: &[&str] = &[
+    "id",
+    "policies",
+    "no_parent",
+    "no_default_policy",
+    "renewable",
+    "ttl",
+    "lease",
+    "type",
+    "explicit_max_ttl",
+    "display_name",
+    "num_uses",
+    "period",
+    "meta",
+    "entity_alias",
+];
+
 /// Longest custom token id in bytes.
 const CUSTOM_ID_BYTES_MAX: usize = 512;
 
@@ -363,10 +382,13 @@ fn check_custom_id(id: &str, sudo: bool) -> Result<()> {
     if !sudo {
         return Err(Error::invalid("root or sudo privileges required to specify token id"));
     }
+    if id.starts_with("hvs.") {
+        return Err(Error::invalid("custom token ID cannot have the 'hvs.' prefix"));
+    }
     if id.contains('.') {
         return Err(Error::invalid("custom token ID cannot have a '.' in the value"));
     }
-    if id.starts_with("hvs.") || id.starts_with("s.") || id.len() > CUSTOM_ID_BYTES_MAX {
+    if id.len() > CUSTOM_ID_BYTES_MAX {
         return Err(Error::field("id", "not usable as a token id"));
     }
     Ok(())
@@ -382,12 +404,12 @@ fn wanted_policies(request: &Request, caller: &Caller, sudo: bool) -> Result<Vec
         policies = caller.entry.policies.clone();
     }
     policy::name::assignable(&policies).map_err(|error| Error::invalid(error.to_string()))?;
+    if !sudo && policies.iter().any(|name| name != "default" && !caller.entry.policies.contains(name)) {
+        return Err(Error::invalid("child policies must be subset of parent"));
+    }
     let is_root = policies.iter().any(|name| name == "root");
     if is_root && !caller.entry.is_root() {
         return Err(Error::invalid("root tokens may not be created without parent token being root"));
-    }
-    if !sudo && policies.iter().any(|name| name != "default" && !caller.entry.policies.contains(name)) {
-        return Err(Error::invalid("child policies must be subset of parent"));
     }
     let no_default = request.flag("no_default_policy")?.unwrap_or(false);
     match (no_default, is_root, inherit) {
@@ -432,9 +454,9 @@ fn required(request: &Request, field: &str, missing: &str) -> Result<String> {
     request.text(field)?.filter(|text| !text.is_empty()).ok_or_else(|| Error::invalid(missing))
 }
 
-fn capped(asked: Duration, bound: Duration) -> String {
+fn capped(what: &str, asked: Duration, bound: Duration) -> String {
     let (asked, bound) = (short(asked), short(bound));
-    format!("TTL of \"{asked}\" exceeded the effective max_ttl of \"{bound}\"; TTL value is capped accordingly")
+    format!("{what} of \"{asked}\" exceeded the effective max_ttl of \"{bound}\"; {what} value is capped accordingly")
 }
 
 /// `20m` rather than `20m0s`, as warnings show it.

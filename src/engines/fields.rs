@@ -38,8 +38,8 @@ pub(super) fn page(request: &Request) -> Result<(String, usize)> {
 }
 
 /// Adds the warning about fields that the path does not know, unless there is nothing to add it to.
-pub(super) fn warn_of_unknown(request: &Request, known: &[&str], response: Response) -> Response {
-    if response.data.is_none() && response.warnings.is_empty() {
+pub(crate) fn warn_of_unknown(request: &Request, known: &[&str], response: Response) -> Response {
+    if response.data.is_none() && response.auth.is_none() && response.warnings.is_empty() {
         return response;
     }
     let of_the_method = ["list", "scan", "help"];

@@ -2,7 +2,7 @@
 pub mod backend;
 pub mod catalog;
 pub mod cubbyhole;
-mod fields;
+pub(crate) mod fields;
 pub mod kv1;
 pub mod kv2;
 #[cfg(test)]

@@ -106,7 +106,7 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
         let log = &cluster.nodes[node].log()[before..];
         match cluster.nodes[node].health() {
             429 => Some(true),
-            _ => (log.contains(name) && !log.contains("put aside")).then_some(false),
+            _ => (log.contains(name) && !log.contains("starts empty")).then_some(false),
         }
     });
     let log = cluster.nodes[node].log()[before..].to_string();

@@ -9,6 +9,7 @@ mod disk;
 mod failover;
 mod forwarding;
 mod input;
+mod listeners;
 mod membership;
 mod process;
 mod sealing;

@@ -1,5 +1,7 @@
 //! The process itself: development servers, other storage, signals, files that it writes.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -160,6 +162,33 @@ fn a_hang_up_reloads_certificates_or_keeps_the_old() {
     let fourth = Authority::new("fourth CA").write(&tls, "vault");
     node.signal(Signal::HUP);
     until("the new certificate is served", 10, || trusts(&fourth).then_some(()));
+}
+
+#[test]
+fn a_stopping_server_answers_what_it_has_begun() {
+    let mut cluster = Cluster::formed(1);
+    let (api, root) = (cluster.nodes[0].api, cluster.root.clone());
+    let body = json!({ "data": { "value": "x".repeat(1000) } }).to_string();
+    let head = format!(
+        "POST /v1/secret/data/app HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {root}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", api)).expect("a connection");
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream.write_all(&body.as_bytes()[..500]).expect("sent");
+    // Another request on another connection shows that the server has read the first one's head.
+    assert!(cluster.put(0, "other", "x"));
+    cluster.nodes[0].signal(Signal::TERM);
+    until("it takes nothing new", 10, || TcpStream::connect(("127.0.0.1", api)).is_err().then_some(()));
+    assert!(cluster.nodes[0].runs());
+    stream.write_all(&body.as_bytes()[500..]).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(cluster.nodes[0].wait_until_it_ends(15).success());
+    cluster.nodes[0].start();
+    cluster.unseal(&cluster.nodes[0]);
+    until("what was answered is there", 20, || cluster.read(0, "app").filter(|value| value.len() == 1000));
 }
 
 #[test]

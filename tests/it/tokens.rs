@@ -152,3 +152,39 @@ async fn rotations_at_once_lose_no_key() {
         assert_eq!(read.expect("an answer").data.expect("data")["x"], number);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_period_is_cut_and_what_nobody_asked_for_is_said() {
+    let node = Local::start().await;
+    let made =
+        node.call(Operation::Update, "auth/token/create", &node.root, json!({ "period": "999999h", "bogus": 1 }));
+    let made = made.await.expect("a token");
+    assert_eq!(made.auth.expect("a token").lease_duration.as_secs(), 2_764_800);
+    assert!(made.warnings[0].starts_with("period of \"999999h\" exceeded"), "{:?}", made.warnings);
+    assert_eq!(made.warnings[1], "Endpoint ignored these unrecognized parameters: [bogus]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_written_under_its_condition_only() {
+    let node = Local::start().await;
+    let write = async |condition: serde_json::Value| {
+        let mut data = json!({ "policy": "path \"x\" { capabilities = [\"read\"] }" });
+        data.as_object_mut().expect("an object").extend(condition.as_object().expect("an object").clone());
+        node.call(Operation::Update, "sys/policies/acl/p", &node.root, data).await.is_ok()
+    };
+    assert!(!write(json!({ "cas": 1 })).await);
+    assert!(write(json!({ "cas": 0 })).await);
+    assert!(!write(json!({ "cas": 0 })).await);
+    assert!(write(json!({ "cas": 1 })).await);
+    assert!(!write(json!({ "ttl": "1h" })).await, "it would never end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_a_mount_shows_what_it_is_and_no_more() {
+    let node = Local::start().await;
+    let config = json!({ "listing_visibility": "unauth" });
+    node.write("sys/mounts/open", json!({ "type": "kv", "config": config, "description": "d" })).await;
+    let shown = node.call(Operation::Read, "sys/internal/ui/mounts", "", json!({})).await.expect("an answer");
+    let data = shown.data.expect("data");
+    assert_eq!(data["secret"], json!({ "open/": { "type": "kv", "description": "d", "options": {} } }));
+}

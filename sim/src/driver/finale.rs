@@ -7,7 +7,7 @@ use super::steps::DRIVER;
 use super::{Carried, Driver, api::PAUSE};
 use crate::outcome::Violation;
 use crate::workload::history::{Ask, Outcome, Phase};
-use crate::world::turmoil::Status;
+use crate::world::node::Status;
 
 /// After the last fault has ended and all nodes are unsealed, a node is active within this time.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(15);

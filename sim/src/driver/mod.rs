@@ -22,7 +22,7 @@ use crate::workload::history::Op;
 use crate::workload::http::Http;
 use crate::workload::kv::Kv;
 use crate::world::Hands;
-use crate::world::turmoil::Status;
+use crate::world::node::Status;
 
 /// What the driver leaves when it is done. Clones share it.
 #[derive(Clone, Default)]

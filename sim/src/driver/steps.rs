@@ -11,7 +11,7 @@ use crate::fault::damage;
 use crate::outcome::Violation;
 use crate::scenario::{Action, DiskFault, Step, Who};
 use crate::workload::history::{Ask, Outcome, Phase};
-use crate::world::turmoil::Status;
+use crate::world::node::Status;
 
 /// The step's name, for the trace.
 pub(super) fn name(action: &Action) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::disk::Image;
 use crate::draw::Draw;
-use crate::world::turmoil::Node;
+use crate::world::node::Node;
 
 /// A copy of all that a node keeps: its simulated disk and its directory on the real file system.
 pub struct Copy {

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod gate;
 pub mod host;
 pub mod net;
+pub mod node;
 pub mod offload;
 pub mod stand_in;
 pub mod tls;

@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,9 +14,10 @@ use super::clock::{EPOCH, SimClock, Skew};
 use super::gate::Gate;
 use super::host;
 use super::net::{Names, SimNetwork};
+use super::node::{Node, Status};
 use super::offload::SimOffload;
 use super::tls::Tls;
-use crate::disk::{DiskFaults, FaultDisk, MemDisk};
+use crate::disk::{FaultDisk, MemDisk};
 use crate::draw::{Draw, stream_seed};
 use crate::fault::damage;
 use crate::outcome::Violation;
@@ -38,63 +37,6 @@ pub struct Settings {
     pub latency_max: Duration,
     /// Whether the toy server of [`super::stand_in`] runs on the nodes instead of Holdfast.
     pub stand_in: bool,
-}
-
-/// A node: what outlives its process.
-pub struct Node {
-    /// Its label and turmoil host: `n1`, `n2`, ...
-    pub name: String,
-    /// Its number, from 0.
-    pub index: usize,
-    /// Its disk.
-    pub disk: MemDisk,
-    /// What is wrong with its disk.
-    pub faults: DiskFaults,
-    /// Shut while its process is paused.
-    pub gate: Gate,
-    /// How far its wall clock is off.
-    pub skew: Skew,
-    real_dir: tempfile::TempDir,
-    booted: Duration,
-    starts: AtomicU64,
-    status: Mutex<Status>,
-}
-
-/// What a node's process does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It runs.
-    Running,
-    /// It was killed and not started again.
-    Down,
-    /// It ended by itself, saying this.
-    Exited(String),
-}
-
-impl Node {
-    /// What its process does.
-    pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_status(&self, status: Status) {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
-
-    /// What its present or last process keeps on the real file system: RocksDB's files.
-    pub fn real_dir(&self) -> PathBuf {
-        self.real_dir.path().join(self.starts().to_string())
-    }
-
-    /// Removes all that it keeps on the real file system.
-    pub fn remove_real_dir(&self) {
-        let _ = std::fs::remove_dir_all(self.real_dir.path());
-    }
-
-    /// How often its process was started.
-    pub fn starts(&self) -> u64 {
-        self.starts.load(Ordering::Relaxed)
-    }
 }
 
 /// The driver's hands in the world: clones may be used from any task of the load host.
@@ -143,10 +85,11 @@ impl World {
     pub fn new(settings: Settings, trace: TraceLog) -> Result<World, String> {
         let mut sim = builder(&settings).build();
         let draw = Draw::new(settings.seed, "world");
-        let nodes: std::io::Result<Vec<_>> = (0..settings.nodes).map(|index| node(index, &draw)).collect();
+        let nodes: std::io::Result<Vec<_>> =
+            (0..settings.nodes).map(|index| Node::new(index, &draw).map(Arc::new)).collect();
         let nodes = nodes.map_err(|error| error.to_string())?;
         for node in &nodes {
-            trace.hide(&node.real_dir.path().display().to_string());
+            trace.hide(&node.real_root());
         }
         let tls = if settings.stand_in { None } else { Some(Arc::new(certificates(&settings, &trace)?)) };
         let (names, orders, links) = Default::default();
@@ -444,7 +387,7 @@ enum SimDisk<'a> {
 /// One process of `node`, from its start until it is killed.
 async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
     let before = node.real_dir();
-    let start = node.starts.fetch_add(1, Ordering::Relaxed) + 1;
+    let start = node.next_start();
     // RocksDB stays open in this process when its node is killed, lock and all: the next one gets the files as they are.
     damage::copy_tree(&before, &node.real_dir())?;
     let seed = hands.0.settings.seed;
@@ -495,31 +438,6 @@ fn builder(settings: &Settings) -> turmoil::Builder {
         .max_message_latency(settings.latency_max)
         .epoch(UNIX_EPOCH + Duration::from_nanos(EPOCH.0 as u64));
     builder
-}
-
-fn node(index: usize, draw: &Draw) -> std::io::Result<Arc<Node>> {
-    let second = Duration::from_secs(1);
-    let skew = Skew::default();
-    skew.set_ns(draw.below(400_000_000) as i64 - 200_000_000);
-    Ok(Arc::new(Node {
-        name: format!("n{}", index + 1),
-        index,
-        disk: MemDisk::new(),
-        faults: DiskFaults::default(),
-        gate: Gate::default(),
-        skew,
-        real_dir: real_dir()?,
-        booted: draw.duration(&(60 * second..1_000_000 * second)),
-        starts: AtomicU64::new(0),
-        status: Mutex::new(Status::Running),
-    }))
-}
-
-/// A directory in memory where there is one: RocksDB's files are no part of the simulated disk.
-fn real_dir() -> std::io::Result<tempfile::TempDir> {
-    let shm = std::path::Path::new("/dev/shm");
-    let builder = || tempfile::Builder::new().prefix(crate::trace::REAL_DIR_PREFIX).to_owned();
-    builder().tempdir_in(shm).or_else(|_| builder().tempdir())
 }
 
 fn address_of(generation: u8, index: usize) -> IpAddr {

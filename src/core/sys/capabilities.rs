@@ -29,19 +29,27 @@ impl Core {
             "capabilities-self" => authorized.caller()?.hash,
             "capabilities-accessor" => {
                 let accessor = request.text("accessor")?.unwrap_or_default();
+                if accessor.is_empty() {
+                    return Err(Error::invalid("missing accessor"));
+                }
                 let found = token::store::by_accessor(txn, salt, &accessor).await?;
                 found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?.0
             }
             _ => salt.hash(&request.text("token")?.unwrap_or_default()),
         };
-        let (entry, _) = self.live_token(unsealed, txn, &hash).await?.ok_or_else(|| Error::invalid("invalid token"))?;
+        let (entry, _) = self
+            .live_token(unsealed, txn, &hash)
+            .await?
+            .ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid token\n\n"))?;
         let acl = self.acl(unsealed, &entry.policies).await?;
+        // People write paths as they see them in a browser.
+        let capabilities = |path: &str| acl.capabilities(path.trim_start_matches('/'));
         let mut data = Map::new();
         for path in &paths {
-            data.insert(path.clone(), json!(acl.capabilities(path)));
+            data.insert(path.clone(), json!(capabilities(path)));
         }
         if let [only] = paths.as_slice() {
-            data.insert("capabilities".into(), json!(acl.capabilities(only)));
+            data.insert("capabilities".into(), json!(capabilities(only)));
         }
         Ok(Response { data: Some(data), ..Response::default() }.flat())
     }

@@ -137,7 +137,7 @@ impl Core {
             let shown = found.record.shown_path();
             return Err(Error::invalid(match class {
                 Class::Secret => format!("cannot unmount \"{shown}\""),
-                Class::Auth => format!("token credential backend cannot be disabled ({shown:?})"),
+                Class::Auth => "token credential backend cannot be disabled".into(),
             }));
         }
         let disabled = Mount { disabling: true, ..Mount::clone(&found.record) };
@@ -201,8 +201,11 @@ impl Core {
         }
         for name in ["listing_visibility", "token_type", "plugin_version"] {
             if let Some(text) = fields.text(name)?.filter(|text| !text.is_empty()) {
+                if name == "token_type" && mount.class == Class::Secret {
+                    return Err(Error::invalid("'token_type' can only be modified on auth mounts"));
+                }
                 if name == "listing_visibility" && !["unauth", "hidden"].contains(&text.as_str()) {
-                    return Err(Error::invalid(format!("invalid listing visibility type: {text:?}")));
+                    return Err(Error::invalid(format!("invalid listing_visibility {text}")));
                 }
                 mount.tune.insert(name.into(), Tuned::Text(text));
             }
@@ -242,7 +245,11 @@ impl Core {
         };
         let table = |class| -> Map<String, Value> {
             let mounts = router.all(class).filter(|found| visible(&found.record));
-            mounts.map(|found| (found.record.shown_path().to_string(), found.record.shown())).collect()
+            let shown = |mount: &Mount| match authorized {
+                Some(_) => mount.shown(),
+                None => mount.shown_to_anybody(),
+            };
+            mounts.map(|found| (found.record.shown_path().to_string(), shown(&found.record))).collect()
         };
         Response::data(serde_json::json!({ "auth": table(Class::Auth), "secret": table(Class::Secret) }))
     }
@@ -251,14 +258,14 @@ impl Core {
         let denied = || {
             let path = format!("{}/", path.trim_end_matches('/'));
             let text = "preflight capability check returned 403, please ensure client's policies grant access to path";
-            Error::Denied(vec![format!("{text} \"{path}\"")])
+            Error::Forbidden(format!("{text} \"{path}\""))
         };
         let (found, _) = router.route(path).ok_or_else(denied)?;
         if !authorized.acl.reaches(&found.record.path) {
             return Err(denied());
         }
         let mut shown = found.record.shown();
-        shown["path"] = found.record.path.clone().into();
+        shown["path"] = found.record.shown_path().into();
         Ok(Response::data(shown))
     }
 
