@@ -45,7 +45,11 @@ pub fn play(seed: u64, trace: &TraceLog) -> (Evidence, Vec<Violation>) {
             let what = text.unwrap_or("a panic").to_string();
             // What is left of the world cannot be taken down in order.
             std::mem::forget(runtime);
-            vec![if what.contains("time limit") { Violation::liveness("bounded-run", what) } else { Violation::crash(what) }]
+            vec![if what.contains("time limit") {
+                Violation::liveness("bounded-run", what)
+            } else {
+                Violation::crash(what)
+            }]
         }
     };
     (Evidence { ops: history.ops(), events: trace.kept() }, violations)

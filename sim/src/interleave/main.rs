@@ -1,6 +1,10 @@
 //! The second simulator: the core down to Raft of three nodes, called directly, with tasks in random order (madsim). Same
 //! checks, same last line, same exit codes as `holdfast-sim`. `ci/madsim` builds and runs it.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "outside the simulation: it writes trace files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "outside the simulation: it writes trace files"
+)]
 
 mod drive;
 mod load;
