@@ -87,7 +87,9 @@ fn one(sweep: &Sweep, scenario: String, seed: u64) -> Done {
 
 fn replay(sweep: &Sweep, run: &Done) -> String {
     let extra: String = sweep.extra.iter().map(|word| format!(" {word}")).collect();
-    format!("holdfast-sim run {} --seed {}{extra} --trace trace.txt", run.scenario, run.seed)
+    let program = std::env::args().next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default();
+    format!("{program} run {} --seed {}{extra} --trace trace.txt", run.scenario, run.seed)
 }
 
 fn summary(done: &mut [Done]) -> i32 {
