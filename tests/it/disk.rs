@@ -125,10 +125,11 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
 /// What is done to the bytes of a file.
 type Damage = fn(Vec<u8>) -> Vec<u8>;
 
-/// One bit in the middle of what is not zero.
+/// One bit in the middle of what is not zero; between the groups of a log there is padding that nobody reads.
 fn flip(mut bytes: Vec<u8>) -> Vec<u8> {
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-    if let Some(byte) = bytes.get_mut(used / 2) {
+    let middle = bytes.iter().take(used / 2 + 1).rposition(|byte| *byte != 0).unwrap_or(0);
+    if let Some(byte) = bytes.get_mut(middle) {
         *byte ^= 0x10;
     }
     bytes
