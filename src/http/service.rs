@@ -129,7 +129,7 @@ impl Service {
         }
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
         let head = router::head(parts, self.canonical)?;
-        let request = self.request(head, id, &parts.headers, &body, client).await?;
+        let request = self.request(head, id, &parts.headers, body, client).await?;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {
             let answer = handler.forward(request.into()).await;
