@@ -22,6 +22,7 @@
 //! | [`runtime`] | the seam: network, disk, clocks, entropy, blocking work |
 //! | [`limits`] [`secret`] [`duration`] | every bound; bytes that are wiped and never printed; Go's durations |
 #![forbid(unsafe_code)]
+#![cfg_attr(madsim, allow(unused_imports, reason = "its Instant is std's own, which needs no trait"))]
 
 pub mod barrier;
 #[cfg(not(madsim))]

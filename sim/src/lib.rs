@@ -25,15 +25,23 @@ compile_error!(
 );
 
 pub mod check;
-pub mod disk;
 pub mod draw;
-pub mod driver;
-pub mod fault;
 pub mod outcome;
-pub mod run;
-pub mod scenario;
 pub mod sweep;
 pub mod trace;
 pub mod verify;
 pub mod workload;
+
+// The whole server, which madsim's smaller tokio does not carry; `interleave/` is what runs there.
+#[cfg(not(madsim))]
+pub mod disk;
+#[cfg(not(madsim))]
+pub mod driver;
+#[cfg(not(madsim))]
+pub mod fault;
+#[cfg(not(madsim))]
+pub mod run;
+#[cfg(not(madsim))]
+pub mod scenario;
+#[cfg(not(madsim))]
 pub mod world;

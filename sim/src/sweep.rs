@@ -87,7 +87,9 @@ fn one(sweep: &Sweep, scenario: String, seed: u64) -> Done {
 
 fn replay(sweep: &Sweep, run: &Done) -> String {
     let extra: String = sweep.extra.iter().map(|word| format!(" {word}")).collect();
-    format!("holdfast-sim run {} --seed {}{extra} --trace trace.txt", run.scenario, run.seed)
+    let program = std::env::args().next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default();
+    format!("{program} run {} --seed {}{extra} --trace trace.txt", run.scenario, run.seed)
 }
 
 fn summary(done: &mut [Done]) -> i32 {
@@ -95,6 +97,9 @@ fn summary(done: &mut [Done]) -> i32 {
     let failed = done.iter().filter(|run| run.code != 0).count();
     let took = |at: usize| done.get(at).map_or(0.0, |run| run.took.as_secs_f64());
     let (median, max) = (took(done.len() / 2), took(done.len().saturating_sub(1)));
+    if let Some(slowest) = done.last() {
+        println!("slowest: {} --seed {}", slowest.scenario, slowest.seed);
+    }
     println!("runs={} failed={failed} median={median:.2}s max={max:.2}s", done.len());
     done.iter().map(|run| run.code).filter(|code| *code != 0).min().unwrap_or(0)
 }

@@ -70,7 +70,7 @@ impl TraceLog {
 
     /// Simulated time since the start, of the host that runs or else of the step loop.
     pub fn now(&self) -> Duration {
-        turmoil::sim_elapsed().unwrap_or_else(|| Duration::from_nanos(self.0.now_ns.load(Ordering::Relaxed)))
+        host_time().unwrap_or_else(|| self.step_time())
     }
 
     /// Records one event.
@@ -114,6 +114,14 @@ impl TraceLog {
             let _ = output.flush();
         }
     }
+}
+
+/// The time of the host that runs, if one does.
+fn host_time() -> Option<Duration> {
+    #[cfg(not(madsim))]
+    return turmoil::sim_elapsed();
+    #[cfg(madsim)]
+    return madsim::time::TimeHandle::try_current().map(|time| time.elapsed());
 }
 
 struct NodeSink {

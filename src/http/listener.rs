@@ -230,6 +230,7 @@ async fn bind(
         metrics: metrics.clone(),
         clock: runtime.clock.clone(),
         entropy: runtime.entropy.clone(),
+        offload: runtime.offload.clone(),
         canonical,
         budget: budget.clone(),
         max_request_size: options.max_request_size,

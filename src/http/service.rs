@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 
 use crate::core::{Client, Error, Request, Response, Result};
-use crate::runtime::{Clock, Entropy};
+use crate::runtime::{Clock, Entropy, Offload, Pool};
 use crate::telemetry::Metrics;
 
 use super::body::{Budget, Held};
@@ -32,6 +32,8 @@ pub struct Service {
     pub clock: Clock,
     /// Draws request ids.
     pub entropy: Entropy,
+    /// Where long bodies are read.
+    pub offload: Offload,
     /// Makes paths canonical.
     pub canonical: Canonical,
     /// Bytes of all bodies together.
@@ -83,7 +85,7 @@ impl Service {
             Some(body) => Arc::new(body?),
             None => return Err(Refusal::SlowBody),
         };
-        let request = head.request(id.to_string(), &parts.headers, &body.bytes, client.clone())?;
+        let request = self.request(head, id, &parts.headers, &body, client.clone()).await?;
         match by(deadline, run(&self.handler, &self.metrics, request, Some(Arc::clone(&body)))).await {
             None => Ok(error::timed_out(id)),
             Some(Err(Died)) => Ok(error::panicked(id)),
@@ -91,6 +93,23 @@ impl Service {
             Some(Ok(Err(Error::Standby))) => self.pass_on(id, &parts, &body, client, no_forwarding, deadline).await,
             Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
         }
+    }
+
+    /// The request with its fields. A long body is not read on a thread of the runtime: heartbeats wait there too.
+    async fn request(
+        &self,
+        head: router::Head,
+        id: &str,
+        headers: &http::HeaderMap,
+        body: &Arc<Held>,
+        client: Client,
+    ) -> Result<Request, Refusal> {
+        let id = id.to_string();
+        if body.bytes.len() <= INLINE_BODY_BYTES {
+            return head.request(id, headers, &body.bytes, client);
+        }
+        let (headers, body) = (headers.clone(), Arc::clone(body));
+        self.offload.run(Pool::Compute, move || head.request(id, &headers, &body.bytes, client)).await
     }
 
     /// At a standby: to the active node, or the client to it if it asked for that.
@@ -110,7 +129,7 @@ impl Service {
         }
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
         let head = router::head(parts, self.canonical)?;
-        let request = head.request(id.to_string(), &parts.headers, &body.bytes, client)?;
+        let request = self.request(head, id, &parts.headers, body, client).await?;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {
             let answer = handler.forward(request.into()).await;
@@ -162,6 +181,9 @@ async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Outpu
         }
     }
 }
+
+/// Bodies up to this length are read at once: it takes less than a millisecond.
+const INLINE_BODY_BYTES: usize = 64 << 10;
 
 /// Served here: it must answer when nothing else does.
 const HEALTH: &str = "sys/health";

@@ -24,7 +24,7 @@ use super::{Clock, Disk, Entropy, Network, Runtime, Trace};
 pub(super) fn runtime() -> Runtime {
     let offload = offload();
     Runtime {
-        net: Network::new(RealNetwork),
+        net: network(),
         disk: Disk::new(RealDisk(offload.clone())),
         clock: Clock::new(RealClock),
         entropy: Entropy::os(fill),
@@ -37,6 +37,11 @@ pub(super) fn runtime() -> Runtime {
 pub fn offload() -> Offload {
     let pool = |size| Arc::new(Semaphore::new(size));
     Offload::new(RealOffload { disk: pool(8), sync: pool(4), state: pool(8), compute: pool(2) })
+}
+
+/// The real sockets; compiled for madsim, its simulated ones.
+pub fn network() -> Network {
+    Network::new(RealNetwork)
 }
 
 /// The real file system, for the few parts that need it whatever the world (RocksDB's directories).

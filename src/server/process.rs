@@ -20,7 +20,13 @@ const LOG_FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs a server to its end.
 pub fn run(args: ServerArgs) -> ExitCode {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(THREAD_STACK_BYTES).build();
+    // Half as many threads as processors, two being one: a request passes many short tasks, and waking a second thread
+    // for some of them costs more than they do (docs/performance.md). Syncs, RocksDB and long computations have threads
+    // of their own.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().worker_threads(processors.div_ceil(2)).thread_stack_size(THREAD_STACK_BYTES);
+    let built = builder.build();
     let outcome = match built {
         Ok(tokio) => tokio.block_on(serve(args)),
         Err(error) => Err(format!("the runtime cannot be started: {error}")),

@@ -10,7 +10,7 @@ use crate::support::{Cluster, call, until};
 
 #[test]
 fn a_read_through_any_node_sees_every_acknowledged_write() {
-    let cluster = Cluster::formed(3);
+    let cluster = Cluster::formed_quick(3);
     for round in 0..60 {
         let value = round.to_string();
         assert!(cluster.put(round % 3, "app", &value));
@@ -25,7 +25,7 @@ fn a_read_through_any_node_sees_every_acknowledged_write() {
 
 #[test]
 fn no_acknowledged_write_is_lost_when_leaders_die() {
-    let mut cluster = Cluster::formed(3);
+    let mut cluster = Cluster::formed_quick(3);
     let mut acknowledged = Vec::new();
     for round in 0..3 {
         let leader = cluster.active_index();
@@ -63,11 +63,11 @@ fn no_acknowledged_write_is_lost_when_leaders_die() {
 
 #[test]
 fn a_stopped_node_is_waited_for_by_nobody() {
-    let mut cluster = Cluster::formed(3);
+    let mut cluster = Cluster::formed_quick(3);
     let leader = cluster.active_index();
     let others: Vec<usize> = (0..3).filter(|node| *node != leader).collect();
     // A pause without a word, as a stalled machine has it.
-    cluster.nodes[leader].signal(Signal::STOP);
+    cluster.nodes[leader].pause();
     let from = Instant::now();
     until("a write is accepted", 10, || cluster.put(others[0], "app", "after").then_some(()));
     println!("writes were accepted again after {} ms", from.elapsed().as_millis());

@@ -100,7 +100,7 @@ fn a_failed_sync_faults_the_log_for_good() {
         world.faults().sync = Some(io::ErrorKind::Other);
         let acknowledged = world.submit(&mut log, vec![entry(1, 1, 10)]).await;
         watch.wait_for(Option::is_some).await.unwrap();
-        assert!(log.fault().unwrap().contains("000000000000.log: sync failed at byte"), "{:?}", log.fault());
+        assert!(log.fault().unwrap().contains("000000000000.log: write or sync failed at byte"), "{:?}", log.fault());
         world.faults().sync = None;
         log.save_vote(&vote(9)).await.expect_err("a vote fails at once");
         log.sync_to(1).await.expect_err("nothing more is durable");

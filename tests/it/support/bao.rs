@@ -52,7 +52,7 @@ impl Bao {
     /// The client of one server, with nothing of the caller's environment.
     pub fn new(address: &str, home: &Path) -> Bao {
         let bao = Bao { env: Vec::new() };
-        bao.env("VAULT_ADDR", address).env("HOME", &home.display().to_string()).env("VAULT_MAX_RETRIES", "0")
+        bao.env("VAULT_ADDR", address).env("HOME", &home.display().to_string())
     }
 
     /// With one variable more.

@@ -103,6 +103,19 @@ impl Node {
         kill_process(pid, signal).expect("the process is there");
     }
 
+    /// SIGSTOP, and waits until every thread has stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        until(&format!("{} stands still", self.name), 20, || {
+            let stands = |task: std::io::Result<std::fs::DirEntry>| {
+                let status = std::fs::read_to_string(task.expect("a thread").path().join("status")).unwrap_or_default();
+                status.is_empty() || status.lines().any(|line| line.starts_with("State:\tT"))
+            };
+            std::fs::read_dir(&tasks).expect("its threads").all(stands).then_some(())
+        });
+    }
+
     /// `kill -9`, as far as this node runs.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
