@@ -14,6 +14,8 @@
 //! | [`world`] | the library's `Runtime` over turmoil |
 //! | [`trace`] | the event trace and its digest |
 //!
+//! `interleave/` is a program of its own: the core down to Raft under madsim, with the same checks.
+//!
 //! `docs/simulation.md` says how to use it and where its limits are.
 
 // The simulator is outside the simulation: it writes trace files and starts processes.
