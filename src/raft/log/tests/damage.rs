@@ -136,10 +136,13 @@ fn an_idle_log_marks_its_end() {
     run(async {
         let world = World::new(14);
         let mut log = world.open().await.unwrap();
-        world.append(&mut log, vec![entry(1, 0, 100)]).await;
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        world.cut(0);
         let path = Path::new("/data/raft/log/000000000000.log");
+        world.append(&mut log, vec![entry(1, 0, 100)]).await;
+        // The segment's head, the entry, the mark.
+        while files(&world)[0].1.len() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        world.cut(0);
         world.memory.rot(path, 512 + 60, 1).unwrap();
         let error = world.open().await.expect_err("damaged");
         assert!(error.to_string().contains("000000000000.log: the log is damaged at byte 556"), "{error}");
