@@ -91,7 +91,7 @@ impl World {
         for node in &nodes {
             trace.hide(&node.real_root());
         }
-        if settings.seed % ROCKS_SHARE == 0 {
+        if settings.seed.is_multiple_of(ROCKS_SHARE) {
             trace.hide_snapshot_bytes();
         }
         let tls = if settings.stand_in { None } else { Some(Arc::new(certificates(&settings, &trace)?)) };
