@@ -44,8 +44,8 @@ pub struct Options {
     pub incarnation: Incarnation,
     /// Flush after about so many bytes were written. At most [`MAX_FLUSH_BYTES`].
     pub flush_bytes: u64,
-    /// Whether such a flush is written in the background. Off in simulations: a power cut would find it at a random
-    /// point.
+    /// Whether such a flush is written, and RocksDB compacts, in the background. Off in simulations: a power cut would
+    /// find it at a random point.
     pub background_flush: bool,
 }
 
@@ -87,7 +87,7 @@ impl StateMachine {
     ) -> Result<(StateMachine, State), OpenError> {
         let one_disk = options.engine_dir.is_none();
         let directory = options.engine_dir.clone().unwrap_or_else(|| data_dir.to_path_buf());
-        let home = Home::new(runtime, options.engine, &directory);
+        let home = Home::new(runtime, options.engine, &directory, options.background_flush);
         let (generation, engine) = home.open().await?;
         let path = home.generation(generation);
         let reader = engine.clone();

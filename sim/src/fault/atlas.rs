@@ -11,6 +11,8 @@
 //!   the cluster was whole, because a damaged node has forgotten promises that it made to a quorum. It must notice, take no
 //!   part as the old incarnation, and come back as a new one, fed by the others. Damage to more nodes than f may lose data
 //!   whatever the implementation; a scenario that asks for it is wrong, and the run says so (harness, not safety).
+//!   Rot of a log's last group, which no later group has marked as synced yet, looks like a torn write to anyone: it is not
+//!   asked for.
 //! - **Clocks**: wall clocks are off by up to 200 ms either way; nothing of safety may rest on them.
 //! - **Never**: messages forged or changed (TLS is taken at its word), damage inside RocksDB's own files (the real
 //!   processes' part, `chaos/`), two processes on one directory.

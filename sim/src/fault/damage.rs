@@ -1,7 +1,7 @@
 //! Damage to what is on a disk, done while the node is down: rot, an emptied disk, an older copy put back.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::Image;
 use crate::draw::Draw;
@@ -45,32 +45,44 @@ pub fn wipe(node: &Node) -> io::Result<()> {
     empty(&node.real_dir())
 }
 
-/// Flips one to three bits of one synced byte in a drawn file whose path contains `part`; says where.
+/// Flips one to three bits of one synced byte in a drawn file whose path contains `part`; says where. The newest bytes
+/// are spared (see [`NEWEST`]), and so are zeros: files are preallocated and padded with them, and nothing depends on them.
 ///
 /// # Errors
-/// `NotFound` if there is no such file with anything in it.
+/// `NotFound` if there is no such byte.
 pub fn rot(node: &Node, part: &str, draw: &Draw) -> io::Result<String> {
-    let mut files = Vec::new();
-    for path in node.disk.paths() {
-        if path.to_string_lossy().contains(part) {
+    let paths = node.disk.paths().into_iter().filter(|path| path.to_string_lossy().contains(part));
+    let mut files: Vec<(PathBuf, Vec<u64>)> = paths
+        .map(|path| {
             let bytes = node.disk.bytes(&path).unwrap_or_default();
-            // Files are preallocated and padded with zeros, which nothing depends on; the last tenth of what is written
-            // may be younger than the last sync mark.
-            let written: Vec<u64> = (0..).zip(&bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
-            if written.len() > 1 {
-                files.push((path, written));
-            }
-        }
+            let written = (0..).zip(bytes).filter(|(_, byte)| *byte != 0).map(|(at, _)| at).collect();
+            (path, written)
+        })
+        .collect();
+    // From the newest file back.
+    let mut spared = 0;
+    for (_, written) in files.iter_mut().rev() {
+        let end = written.last().map_or(0, |last| last + 1);
+        written.retain(|at| spared + end - at > NEWEST);
+        spared += end;
     }
+    files.retain(|(_, written)| !written.is_empty());
     if files.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no file to rot has `{part}` in its path")));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no byte to rot in a file with `{part}` in its path"),
+        ));
     }
     let (path, written) = &files[draw.index(files.len())];
-    let offset = written[draw.index(written.len() * 9 / 10)];
+    let offset = written[draw.index(written.len())];
     let mask = (0..=draw.below(3)).fold(0, |mask, _| mask | 1 << draw.below(8));
     node.disk.rot(path, offset, mask)?;
     Ok(format!("{}:{offset} mask={mask:08b}", path.display()))
 }
+
+/// So many bytes at the end of a log are never rotted. The last group is marked as synced only by the one after it: until
+/// then nothing tells its rot from a torn write.
+const NEWEST: u64 = 8192;
 
 fn empty(folder: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(folder) {

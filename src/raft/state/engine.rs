@@ -101,8 +101,8 @@ impl Engine {
     pub(crate) async fn create(home: &Home, directory: &Path) -> io::Result<Engine> {
         match home.kind {
             EngineKind::Rocks => {
-                let directory = directory.to_path_buf();
-                let rocks = home.offload.run(Pool::State, move || Rocks::create(&directory)).await?;
+                let (directory, compaction) = (directory.to_path_buf(), home.compaction);
+                let rocks = home.offload.run(Pool::State, move || Rocks::create(&directory, compaction)).await?;
                 Ok(Engine::Rocks(Arc::new(rocks)))
             }
             EngineKind::Memory => {
@@ -117,8 +117,8 @@ impl Engine {
     pub(crate) async fn open(home: &Home, directory: &Path) -> io::Result<Engine> {
         match home.kind {
             EngineKind::Rocks => {
-                let directory = directory.to_path_buf();
-                let rocks = home.offload.run(Pool::State, move || Rocks::open(&directory)).await?;
+                let (directory, compaction) = (directory.to_path_buf(), home.compaction);
+                let rocks = home.offload.run(Pool::State, move || Rocks::open(&directory, compaction)).await?;
                 Ok(Engine::Rocks(Arc::new(rocks)))
             }
             EngineKind::Memory => Ok(Engine::Memory(Arc::new(Memory::open(&home.disk, directory).await?))),

@@ -55,17 +55,19 @@ pub(crate) struct Home {
     /// The disk that `directory` is on: RocksDB's is the real file system in every world.
     pub(crate) disk: Disk,
     pub(crate) offload: Offload,
+    /// Whether RocksDB compacts in threads of its own. What they do is in no order with the rest: off in simulations.
+    pub(crate) compaction: bool,
     directory: PathBuf,
 }
 
 impl Home {
     /// State under `directory`.
-    pub(crate) fn new(runtime: &Runtime, kind: EngineKind, directory: &Path) -> Home {
+    pub(crate) fn new(runtime: &Runtime, kind: EngineKind, directory: &Path, compaction: bool) -> Home {
         let disk = match kind {
             EngineKind::Rocks => real::disk(runtime.offload.clone()),
             EngineKind::Memory => runtime.disk.clone(),
         };
-        Home { kind, disk, offload: runtime.offload.clone(), directory: directory.to_path_buf() }
+        Home { kind, disk, offload: runtime.offload.clone(), compaction, directory: directory.to_path_buf() }
     }
 
     /// Opens the present generation, made if there is none, and removes all others.

@@ -36,28 +36,29 @@ pub(crate) struct Rocks {
 
 impl Rocks {
     /// A new, empty database in `directory`.
-    pub(super) fn create(directory: &Path) -> io::Result<Rocks> {
-        let rocks = Rocks::open_with(directory, true)?;
+    pub(super) fn create(directory: &Path, compaction: bool) -> io::Result<Rocks> {
+        let rocks = Rocks::open_with(directory, true, compaction)?;
         rocks.commit(&Changes::new(), &Meta::default(), Blocking::Yes)?;
         rocks.flush(true)?;
         Ok(rocks)
     }
 
     /// Opens an existing database as it was last flushed.
-    pub(super) fn open(directory: &Path) -> io::Result<Rocks> {
-        Rocks::open_with(directory, false)
+    pub(super) fn open(directory: &Path, compaction: bool) -> io::Result<Rocks> {
+        Rocks::open_with(directory, false, compaction)
     }
 
-    fn open_with(directory: &Path, create: bool) -> io::Result<Rocks> {
+    fn open_with(directory: &Path, create: bool, compaction: bool) -> io::Result<Rocks> {
         // RocksDB creates files with 0644 and directories with 0755, minus the umask, and has no setting for it.
         rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         let error = |error| io_error(directory, error);
         let cache = Cache::new_lru_cache(CACHE);
-        let mut options = options(&cache).map_err(error)?;
+        let mut options = options(&cache, compaction).map_err(error)?;
         options.create_if_missing(create);
         options.create_missing_column_families(create);
         options.set_error_if_exists(create);
-        let db = DB::open_cf_descriptors(&options, directory, families(&cache).map_err(error)?).map_err(error)?;
+        let db = DB::open_cf_descriptors(&options, directory, families(&cache, compaction).map_err(error)?)
+            .map_err(error)?;
         let mut cached = ReadOptions::default();
         cached.set_read_tier(ReadTier::BlockCache);
         let mut unlogged = WriteOptions::default();
@@ -72,8 +73,8 @@ impl Rocks {
     pub(super) fn checkpoint_meta(directory: &Path) -> io::Result<Meta> {
         let error = |error| io_error(directory, error);
         let cache = Cache::new_lru_cache(0);
-        let options = options(&cache).map_err(error)?;
-        let families = families(&cache).map_err(error)?;
+        let options = options(&cache, false).map_err(error)?;
+        let families = families(&cache, false).map_err(error)?;
         let db = DB::open_cf_descriptors_read_only(&options, directory, families, false).map_err(error)?;
         read_meta(&db, directory)
     }
@@ -196,9 +197,9 @@ fn io_error(directory: &Path, error: rocksdb::Error) -> io::Error {
     io::Error::new(kind, format!("{}: {error}", directory.display()))
 }
 
-fn options(cache: &Cache) -> Result<Options, rocksdb::Error> {
+fn options(cache: &Cache, compaction: bool) -> Result<Options, rocksdb::Error> {
     // These two have no setter, and the call starts from defaults, so it comes first.
-    let mut options = family_options(cache, "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0")?;
+    let mut options = family_options(cache, "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0", compaction)?;
     options.set_atomic_flush(true);
     options.set_paranoid_checks(true);
     options.set_max_open_files(256);
@@ -214,12 +215,12 @@ fn options(cache: &Cache) -> Result<Options, rocksdb::Error> {
     Ok(options)
 }
 
-fn families(cache: &Cache) -> Result<[ColumnFamilyDescriptor; 2], rocksdb::Error> {
-    let family = |name| Ok(ColumnFamilyDescriptor::new(name, family_options(cache, NO_SCAN_FLUSH)?));
+fn families(cache: &Cache, compaction: bool) -> Result<[ColumnFamilyDescriptor; 2], rocksdb::Error> {
+    let family = |name| Ok(ColumnFamilyDescriptor::new(name, family_options(cache, NO_SCAN_FLUSH, compaction)?));
     Ok([family(DATA)?, family(META)?])
 }
 
-fn family_options(cache: &Cache, extra: &str) -> Result<Options, rocksdb::Error> {
+fn family_options(cache: &Cache, extra: &str, compaction: bool) -> Result<Options, rocksdb::Error> {
     let mut options = Options::default().get_options_from_string(extra)?;
     let mut table = BlockBasedOptions::default();
     table.set_format_version(TABLE_FORMAT);
@@ -236,6 +237,7 @@ fn family_options(cache: &Cache, extra: &str) -> Result<Options, rocksdb::Error>
     options.set_target_file_size_base(64 * 1024 * 1024);
     options.set_max_bytes_for_level_base(256 * 1024 * 1024);
     options.set_level_zero_file_num_compaction_trigger(4);
+    options.set_disable_auto_compactions(!compaction);
     Ok(options)
 }
 
