@@ -307,6 +307,11 @@ impl Raft {
         self.0.log.observe_syncs(observer);
     }
 
+    /// How long the log's writes and syncs have taken.
+    pub fn syncs(&self) -> super::log::Figures {
+        self.0.log.syncs()
+    }
+
     /// Disk use of the log in bytes.
     pub fn log_bytes(&self) -> u64 {
         self.0.log.bytes_on_disk()

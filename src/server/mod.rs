@@ -106,6 +106,11 @@ impl Node {
         &self.core
     }
 
+    /// Its Raft, for benchmarks.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
     /// The bound API addresses, in the order of the configuration.
     pub fn addresses(&self) -> Vec<Option<std::net::SocketAddr>> {
         self.http.addresses()

@@ -93,6 +93,19 @@ async fn measure(args: &Args) -> Result<Report, String> {
     result
 }
 
+/// One load on whichever node is active. A cluster that changes its active node meanwhile is measured again.
+async fn steady(cluster: &Cluster, kind: Kind, connections: usize, time: Duration) -> Result<load::Outcome, String> {
+    let mut last = String::new();
+    for _ in 0..5 {
+        match load::run(cluster, cluster.active().await?, kind, connections, time).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => last = error,
+        }
+        eprintln!("again: {last}");
+    }
+    Err(last)
+}
+
 async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, String> {
     let mut clusters = vec![Cluster::start("holdfast", &args.holdfast, directory, args.port).await?];
     if !args.alone {
@@ -110,9 +123,7 @@ async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, 
             eprintln!("round {} of {}: {name}", round + 1, args.rounds);
             let mut outcomes = Vec::new();
             for cluster in &clusters {
-                let active = cluster.active().await?;
-                let time = Duration::from_secs(args.seconds);
-                outcomes.push(load::run(cluster, active, kind, connections, time).await?);
+                outcomes.push(steady(cluster, kind, connections, Duration::from_secs(args.seconds)).await?);
             }
             report.add(name, Pair::new(outcomes));
         }
