@@ -5,7 +5,9 @@ pub mod envelope;
 pub mod error;
 pub mod request;
 pub mod response;
+pub mod route;
 
 pub use error::{Error, Result};
 pub use request::{Client, Operation, Request};
 pub use response::{Auth, Raw, Response, WrapInfo};
+pub use route::Route;
