@@ -13,6 +13,7 @@ pub mod role;
 pub mod sealing;
 pub mod sys;
 mod token_auth;
+mod unsealing;
 pub mod views;
 mod wrap;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 pub use health::HealthFacts;
 
-pub use crate::logical::{Auth, Client, Error, Operation, Raw, Request, Response, Result, WrapInfo};
+pub use crate::logical::{Access, Auth, Client, Error, Operation, Raw, Request, Response, Result, WrapInfo};
 
 use crate::barrier::{Barrier, Keyring};
 use crate::limits;
@@ -52,8 +53,6 @@ pub struct Settings {
     pub max_lease_ttl: Duration,
     /// As `sys/seal-status` tells it: `raft`, `inmem`, `file`.
     pub storage_type: String,
-    /// Whether `sys/metrics` needs no token.
-    pub unauthenticated_metrics: bool,
 }
 
 /// One node's core. Cheap to clone.
@@ -73,6 +72,8 @@ pub struct Inner {
     progress: Mutex<UnsealProgress>,
     /// A seal key that was found right and waits for something else (cluster-protocol, section 5).
     held_seal_key: Mutex<Option<Arc<crate::seal::SealKey>>>,
+    /// What this node had heard of when its shares were complete.
+    shares_know: Mutex<unsealing::Known>,
     /// One attempt to open the seal at a time.
     opening: tokio::sync::Mutex<()>,
     /// Tells that shares have made an answer to a challenge possible.
@@ -129,6 +130,7 @@ impl Core {
             secrets: RwLock::new(None),
             progress: Mutex::new(UnsealProgress::default()),
             held_seal_key: Mutex::new(None),
+            shares_know: Mutex::default(),
             opening: tokio::sync::Mutex::new(()),
             shares: tokio::sync::Notify::new(),
             work: Mutex::new(None),

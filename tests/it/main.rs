@@ -9,6 +9,8 @@ mod disk;
 mod failover;
 mod forwarding;
 mod input;
+mod listener_limits;
+mod listener_rules;
 mod listeners;
 mod membership;
 mod process;

@@ -17,7 +17,7 @@ impl Core {
             "sys/init" if writes => self.init(request).await,
             "sys/unseal" if writes => self.unseal(request).await,
             "sys/leader" if reads => self.leader_status().await,
-            "sys/metrics" if reads && self.settings.unauthenticated_metrics => self.metrics_answer(request),
+            "sys/metrics" if reads && request.client.access.metrics => self.metrics_answer(request),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
             "sys/storage/raft/bootstrap/challenge" if writes => self.bootstrap_challenge(request).await,
             "sys/storage/raft/bootstrap/answer" if writes => self.bootstrap_answer(request).await,
