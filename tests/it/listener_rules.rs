@@ -60,8 +60,9 @@ fn a_believed_balancer_names_the_client_also_through_a_standby() {
 
 #[test]
 fn what_a_listener_does_not_believe_it_refuses_or_ignores() {
-    let refuses = cluster(1, "x_forwarded_for_authorized_addrs = \"127.0.0.1\"");
-    let answer = lookup(&refuses.nodes[0], &refuses.root, b"", "");
+    let listener = "x_forwarded_for_authorized_addrs = \"127.0.0.1\"".to_string();
+    let refuses = Cluster::start(1, &Shape { listener, ..Shape::default() });
+    let answer = lookup(&refuses.nodes[0], "", b"", "");
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["errors"][0], "missing x-forwarded-for header and configured to reject when not present");
     drop(refuses);

@@ -192,7 +192,9 @@ fn shares_that_wait_do_not_lift_a_later_seal() {
     for other in &others {
         cluster.nodes[*other].signal(rustix::process::Signal::CONT);
     }
-    let active = cluster.active_index();
+    let active = until("one of them is active", 30, || {
+        others.iter().copied().find(|other| cluster.nodes[*other].health() == 200)
+    });
     cluster.nodes[active].http("PUT", "sys/seal", &cluster.root, &json!({}));
     for other in &others {
         until("sealed", 20, || (cluster.nodes[*other].health() == 503).then_some(()));
