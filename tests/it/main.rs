@@ -14,4 +14,5 @@ mod membership;
 mod process;
 mod sealing;
 mod tidy;
+mod token_rules;
 mod tokens;
