@@ -50,6 +50,9 @@ struct Args {
     /// Only Holdfast.
     #[arg(long)]
     alone: bool,
+    /// Only the loads with this text in their names.
+    #[arg(long, default_value = "")]
+    load: String,
     /// table or json.
     #[arg(long, default_value = "table")]
     format: String,
@@ -119,7 +122,7 @@ async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, 
     let mut report = Report::new(versions, idle_memory);
     for round in 0..args.rounds {
         report.syncs.extend(disk::sync_latencies(directory, 200).map_err(|error| error.to_string())?);
-        for (name, kind, connections) in LOADS {
+        for (name, kind, connections) in LOADS.into_iter().filter(|(name, ..)| name.contains(&args.load)) {
             eprintln!("round {} of {}: {name}", round + 1, args.rounds);
             let mut outcomes = Vec::new();
             for cluster in &clusters {
