@@ -25,16 +25,12 @@ impl Core {
         match area {
             "mounts" => self.sys_mounts(unsealed, txn, authorized, request, Class::Secret, rest).await,
             "auth" => self.sys_mounts(unsealed, txn, authorized, request, Class::Auth, rest).await,
-            "policy" => self.sys_policies(unsealed, txn, authorized, request, rest, true).await,
-            "policies" => match rest.strip_prefix("acl").map(|name| name.trim_start_matches('/')) {
-                Some(name) => self.sys_policies(unsealed, txn, authorized, request, name, false).await,
-                None => Err(unsupported_path()),
-            },
+            "policy" | "policies" => self.sys_policies(unsealed, txn, authorized, request).await,
             "capabilities" | "capabilities-self" | "capabilities-accessor" => {
-                self.sys_capabilities(unsealed, txn, authorized, request, area).await
+                self.sys_capabilities(unsealed, txn, authorized, request).await
             }
             "internal" => self.sys_internal(unsealed, authorized, rest).await,
-            "wrapping" => self.sys_wrapping(unsealed, txn, request, rest).await,
+            "wrapping" => self.sys_wrapping(unsealed, txn, request, path).await,
             "key-status" | "rotate" => self.sys_keys(unsealed, txn, authorized, path).await,
             "seal" | "step-down" | "storage" | "ha-status" => {
                 self.sys_cluster(unsealed, authorized, request, path).await
