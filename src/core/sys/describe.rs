@@ -1,13 +1,15 @@
 //! What is known of a mount's paths, for help and the OpenAPI document.
 
 use crate::core::mount::Mount;
+use crate::engines::catalog;
 use crate::logical::Route;
 
 /// All routes of what is mounted.
 pub(super) fn routes_of(mount: &Mount) -> Vec<&'static Route> {
     match mount.kind.as_str() {
         "system" => super::routes().collect(),
-        _ => Vec::new(),
+        "token" => Vec::new(),
+        kind => catalog::find(kind, &mount.options).map_or_else(Vec::new, |backend| backend.routes().iter().collect()),
     }
 }
 
@@ -16,7 +18,7 @@ pub(super) fn about(mount: &Mount) -> &'static str {
     match mount.kind.as_str() {
         "system" => "The server's own endpoints: mounts, policies, the seal, the cluster, and what it tells of itself.",
         "token" => "Tokens: making, looking up, renewing and revoking them.",
-        _ => "",
+        kind => catalog::find(kind, &mount.options).map_or("", |backend| backend.about()),
     }
 }
 

@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
+use super::{policies, wrap};
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
@@ -71,6 +72,9 @@ static AREAS: &[Area] = &[
     Area { routes: mounts::ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Secret)) },
     Area { routes: mounts::AUTH_ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Auth)) },
     Area { routes: ui::ROUTES, serve: |core, ask| Box::pin(core.sys_ui(ask)) },
+    Area { routes: policies::ROUTES, serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
+    Area { routes: capabilities::ROUTES, serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
+    Area { routes: wrap::ROUTES, serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)) },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
@@ -96,39 +100,12 @@ impl Core {
         if operation == Operation::Update && path.ends_with('/') {
             return Err(Error::invalid("cannot write to a path ending in '/'"));
         }
-        let Some((area, route, params)) = find(path) else {
-            return self.sys_without_table(unsealed, txn, authorized, request).await;
-        };
+        let (area, route, params) = find(path).ok_or_else(unsupported_path)?;
         if !route.serves(operation) {
             return Err(Error::Unsupported);
         }
         let response = (area.serve)(self, Ask { unsealed, txn, authorized, request, route, params }).await?;
         Ok(route.warn(request, response))
-    }
-}
-
-impl Core {
-    /// Areas whose tables are still to come.
-    async fn sys_without_table(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: &Authorized,
-        request: &Request,
-    ) -> Result<Response> {
-        let (area, rest) = authorized.rest.split_once('/').unwrap_or((&authorized.rest, ""));
-        match area {
-            "policy" => self.sys_policies(unsealed, txn, authorized, request, rest, true).await,
-            "policies" => match rest.strip_prefix("acl").map(|name| name.trim_start_matches('/')) {
-                Some(name) => self.sys_policies(unsealed, txn, authorized, request, name, false).await,
-                None => Err(unsupported_path()),
-            },
-            "capabilities" | "capabilities-self" | "capabilities-accessor" => {
-                self.sys_capabilities(unsealed, txn, authorized, request, area).await
-            }
-            "wrapping" => self.sys_wrapping(unsealed, txn, request, rest).await,
-            _ => Err(unsupported_path()),
-        }
     }
 }
 

@@ -248,7 +248,7 @@ impl Core {
         self.active()?;
         self.linearize().await?;
         let mut txn = self.begin(&unsealed);
-        self.sys_wrapping(&unsealed, &mut txn, request, "lookup").await
+        self.sys_wrapping(&unsealed, &mut txn, request, "wrapping/lookup").await
     }
 
     /// `sys/metrics`, as Prometheus text or as JSON.
