@@ -186,7 +186,8 @@ impl Core {
 /// What every living token may ask: the answer itself is cut to what its policies reach.
 fn is_open_to_all(request: &Request) -> bool {
     let path = request.path.as_str();
-    request.operation == Operation::Read && (path == UI_MOUNTS || path.starts_with("sys/internal/ui/mounts/"))
+    let open = [UI_MOUNTS, "sys/internal/specs/openapi"].contains(&path) || path.starts_with("sys/internal/ui/mounts/");
+    request.operation == Operation::Read && open
 }
 
 const UI_MOUNTS: &str = "sys/internal/ui/mounts";

@@ -104,16 +104,23 @@ impl Core {
     }
 
     async fn delete_prefix(&self, prefix: Vec<u8>) -> Result<()> {
-        let epoch = self.raft.state().epoch();
-        let prefix = bytes::Bytes::from(prefix);
-        while self.propose(Body::DeletePrefix { epoch, prefix: prefix.clone(), limit: limits::DELETE_PAGE }).await? {}
+        while self.delete_page(&prefix).await? {}
         Ok(())
     }
 
+    /// Deletes a bounded number of keys; whether more are left.
+    async fn delete_page(&self, prefix: &[u8]) -> Result<bool> {
+        let (epoch, prefix) = (self.raft.state().epoch(), bytes::Bytes::copy_from_slice(prefix));
+        self.propose(Body::DeletePrefix { epoch, prefix, limit: limits::DELETE_PAGE }).await
+    }
+
+    /// A page of the data of each disabled mount, so that other work goes on beside a large one; the record goes last.
     async fn delete_disabled_mounts(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
         let mounts = self.disabling_mounts(unsealed).await?;
         for mount in &mounts {
-            self.delete_prefix(schema::mount_prefix(mount.namespace, &mount.uuid)).await?;
+            if self.delete_page(&schema::mount_prefix(mount.namespace, &mount.uuid)).await? {
+                continue;
+            }
             let mut txn = self.begin_in(unsealed, term);
             txn.delete(mount.key());
             self.commit(txn).await?;
@@ -123,8 +130,9 @@ impl Core {
 
     async fn rotate_if_worn(&self, unsealed: &Unsealed, term: u64) -> Result<()> {
         let sealed = self.sealed_with(unsealed.keyring.active()).await?;
-        if crate::barrier::needs_rotation(sealed) {
-            let mut txn = self.begin_in(unsealed, term);
+        let mut txn = self.begin_in(unsealed, term);
+        let age = self.runtime.clock.now().since(unsealed.keyring.info().installed);
+        if super::sys::schedule(&mut txn).await?.is_due(age, sealed) {
             self.rotate(unsealed, &mut txn).await?;
             self.commit(txn).await?;
         }

@@ -180,6 +180,9 @@ impl Core {
         _audited: &Audited,
     ) -> Result<Response> {
         let mount = &authorized.mount;
+        if request.operation == Operation::Help {
+            return self.help(authorized);
+        }
         match mount.kind.as_str() {
             "system" => self.sys(unsealed, txn, authorized, request).await,
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
