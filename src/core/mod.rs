@@ -12,7 +12,7 @@ mod removal;
 pub mod role;
 pub mod sealing;
 pub mod sys;
-mod token_auth;
+mod tokens;
 pub mod views;
 mod wrap;
 

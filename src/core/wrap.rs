@@ -131,6 +131,7 @@ impl Core {
             renewable: false,
             namespace: crate::storage::schema::NAMESPACE_ROOT,
             wraps: Some(path.to_string()),
+            ..Entry::default()
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
