@@ -19,8 +19,8 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
-use super::{policies, wrap};
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use super::{policies, wrap};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -72,9 +72,18 @@ static AREAS: &[Area] = &[
     Area { routes: mounts::ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Secret)) },
     Area { routes: mounts::AUTH_ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Auth)) },
     Area { routes: ui::ROUTES, serve: |core, ask| Box::pin(core.sys_ui(ask)) },
-    Area { routes: policies::ROUTES, serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
-    Area { routes: capabilities::ROUTES, serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
-    Area { routes: wrap::ROUTES, serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)) },
+    Area {
+        routes: policies::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)),
+    },
+    Area {
+        routes: capabilities::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)),
+    },
+    Area {
+        routes: wrap::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)),
+    },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
