@@ -3,13 +3,20 @@
 
 mod capabilities;
 mod cluster;
+mod config;
 mod describe;
 mod help;
+mod host;
 mod keys;
+mod leases;
 mod mounts;
+mod node;
 mod openapi;
+mod plugins;
 mod public;
+mod remount;
 mod settings;
+mod tools;
 mod tune;
 mod ui;
 
@@ -19,8 +26,8 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
-use super::{policies, wrap};
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use super::{policies, wrap};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -72,11 +79,26 @@ static AREAS: &[Area] = &[
     Area { routes: mounts::ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Secret)) },
     Area { routes: mounts::AUTH_ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Auth)) },
     Area { routes: ui::ROUTES, serve: |core, ask| Box::pin(core.sys_ui(ask)) },
-    Area { routes: policies::ROUTES, serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
-    Area { routes: capabilities::ROUTES, serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)) },
-    Area { routes: wrap::ROUTES, serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)) },
+    Area {
+        routes: policies::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)),
+    },
+    Area {
+        routes: capabilities::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)),
+    },
+    Area {
+        routes: wrap::ROUTES,
+        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)),
+    },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },
+    Area { routes: leases::ROUTES, serve: |core, ask| Box::pin(core.sys_leases(ask)) },
+    Area { routes: remount::ROUTES, serve: |core, ask| Box::pin(core.sys_remount(ask)) },
+    Area { routes: tools::ROUTES, serve: |core, ask| Box::pin(core.sys_tools(ask)) },
+    Area { routes: config::ROUTES, serve: |core, ask| Box::pin(core.sys_config(ask)) },
+    Area { routes: node::ROUTES, serve: |core, ask| Box::pin(core.sys_node(ask)) },
+    Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
@@ -116,4 +138,35 @@ fn find(path: &str) -> Option<(&'static Area, &'static Route, Params<'_>)> {
 /// The error of a path that the mount does not know.
 pub(crate) fn unsupported_path() -> Error {
     Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request with nothing in it.
+    pub(super) fn request(path: &str) -> Request {
+        Request {
+            id: "test".into(),
+            operation: Operation::Update,
+            path: path.into(),
+            data: Default::default(),
+            token: None,
+            wrap_ttl: None,
+            client: Default::default(),
+            headers: Default::default(),
+        }
+    }
+
+    #[test]
+    fn no_route_hides_another() {
+        let all: Vec<&Route> = routes().collect();
+        for route in &all {
+            let path = route.pattern.replace("...}", "}").replace(['{', '}'], "");
+            let found = find(&path).map(|(_, found, _)| found.pattern);
+            assert_eq!(found, Some(route.pattern), "{path}");
+            let of_it = all.iter().filter(|other| other.pattern == route.pattern).count();
+            assert_eq!(of_it, 1, "{}", route.pattern);
+        }
+    }
 }
