@@ -16,8 +16,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Core {
     /// Works until the term is over.
     pub(crate) async fn work(self, term: u64) {
+        let mut version_noted = false;
         while self.is_active_in(term) {
-            let busy = match self.work_once(term).await {
+            let busy = match self.work_once(term, &mut version_noted).await {
                 Ok(busy) => busy,
                 // Somebody else has written what was looked at: at once again.
                 Err(Error::Conflict) => true,
@@ -33,13 +34,18 @@ impl Core {
     }
 
     /// One bounded step of each kind of work; whether there was any.
-    async fn work_once(&self, term: u64) -> Result<bool> {
+    async fn work_once(&self, term: u64, version_noted: &mut bool) -> Result<bool> {
         let unsealed = self.unsealed().await?;
         self.linearize().await?;
+        if !*version_noted {
+            self.note_version(&unsealed, term).await?;
+            *version_noted = true;
+        }
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
         busy |= self.finish_orphaning(&unsealed, term).await?;
         busy |= self.finish_tidying(&unsealed, term).await?;
+        busy |= self.finish_prefix_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;

@@ -223,14 +223,15 @@ impl Router {
     /// # Errors
     /// As Vault: a path in use, and a path below or above another mount, is 400.
     pub fn check_free(&self, path: &str) -> Result<()> {
-        if let Some(taken) = self.by_path.get(path) {
-            return Err(Error::invalid(format!("path is already in use at {}", taken.record.path)));
+        match self.conflict(path) {
+            Some(taken) => Err(Error::invalid(format!("path is already in use at {taken}"))),
+            None => Ok(()),
         }
-        for existing in self.by_path.keys() {
-            if path.starts_with(existing.as_str()) || existing.starts_with(path) {
-                return Err(Error::invalid(format!("path is already in use at {existing}")));
-            }
-        }
-        Ok(())
+    }
+
+    /// The mount that is at `path`, below or above it.
+    pub fn conflict(&self, path: &str) -> Option<&str> {
+        let mut paths = self.by_path.keys().map(String::as_str);
+        paths.find(|existing| path.starts_with(existing) || existing.starts_with(path))
     }
 }

@@ -6,6 +6,7 @@ mod build;
 mod dev;
 mod join;
 mod process;
+mod sanitized;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,13 +3,20 @@
 
 mod capabilities;
 mod cluster;
+mod config;
 mod describe;
 mod help;
+mod host;
 mod keys;
+mod leases;
 mod mounts;
+mod node;
 mod openapi;
+mod plugins;
 mod public;
+mod remount;
 mod settings;
+mod tools;
 mod tune;
 mod ui;
 
@@ -86,6 +93,12 @@ static AREAS: &[Area] = &[
     },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },
+    Area { routes: leases::ROUTES, serve: |core, ask| Box::pin(core.sys_leases(ask)) },
+    Area { routes: remount::ROUTES, serve: |core, ask| Box::pin(core.sys_remount(ask)) },
+    Area { routes: tools::ROUTES, serve: |core, ask| Box::pin(core.sys_tools(ask)) },
+    Area { routes: config::ROUTES, serve: |core, ask| Box::pin(core.sys_config(ask)) },
+    Area { routes: node::ROUTES, serve: |core, ask| Box::pin(core.sys_node(ask)) },
+    Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
@@ -125,4 +138,35 @@ fn find(path: &str) -> Option<(&'static Area, &'static Route, Params<'_>)> {
 /// The error of a path that the mount does not know.
 pub(crate) fn unsupported_path() -> Error {
     Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request with nothing in it.
+    pub(super) fn request(path: &str) -> Request {
+        Request {
+            id: "test".into(),
+            operation: Operation::Update,
+            path: path.into(),
+            data: Default::default(),
+            token: None,
+            wrap_ttl: None,
+            client: Default::default(),
+            headers: Default::default(),
+        }
+    }
+
+    #[test]
+    fn no_route_hides_another() {
+        let all: Vec<&Route> = routes().collect();
+        for route in &all {
+            let path = route.pattern.replace("...}", "}").replace(['{', '}'], "");
+            let found = find(&path).map(|(_, found, _)| found.pattern);
+            assert_eq!(found, Some(route.pattern), "{path}");
+            let of_it = all.iter().filter(|other| other.pattern == route.pattern).count();
+            assert_eq!(of_it, 1, "{}", route.pattern);
+        }
+    }
 }

@@ -110,10 +110,7 @@ impl Core {
             self.tune_new(&mut mount, config)?;
         }
         router.check_free(&mount.path)?;
-        // The whole table joins the read set: of two mounts at conflicting paths one is refused.
-        let from = schema::key(schema::Kind::Mount, b"");
-        let others = txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?;
-        if others.len() >= limits::MOUNTS_MAX as usize {
+        if hold_table(txn).await? >= limits::MOUNTS_MAX as usize {
             return Err(Error::invalid(format!("there are {} mounts already", limits::MOUNTS_MAX)));
         }
         txn.put(mount.key(), &mount.encode());
@@ -157,6 +154,12 @@ impl Core {
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         Ok(router.disabling.iter().map(|found| Arc::clone(&found.record)).collect())
     }
+}
+
+/// Puts the whole table into the read set: of two mounts at conflicting paths one is refused. How many there are.
+pub(super) async fn hold_table(txn: &mut BarrierTxn) -> Result<usize> {
+    let from = schema::key(schema::Kind::Mount, b"");
+    Ok(txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len())
 }
 
 /// Whether no secret engine may be mounted there.

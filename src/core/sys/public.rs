@@ -160,12 +160,14 @@ pub(super) const OPEN: &[&str] = &[
     "storage/raft/bootstrap/challenge",
     "storage/raft/bootstrap/answer",
     "internal/ui/mounts",
+    "replication/status",
     "internal/specs/openapi",
     "wrapping/lookup",
 ];
 
 /// Paths of the system mount that answer without the envelope.
-pub(super) const BARE: &[&str] = &["health", "seal-status", "init", "unseal", "leader", "storage/raft/join"];
+pub(super) const BARE: &[&str] =
+    &["health", "seal-status", "init", "unseal", "leader", "storage/raft/join", "in-flight-req"];
 
 impl Core {
     /// Serves what of these takes a token; the others never get here.
@@ -188,6 +190,8 @@ impl Core {
             "sys/unseal" if writes => self.unseal(request).await,
             "sys/leader" if reads => self.leader_status().await,
             "sys/metrics" if reads && self.settings.unauthenticated_metrics => self.metrics_answer(request),
+            "sys/in-flight-req" if reads && self.settings.unauthenticated_in_flight => Ok(self.in_flight_answer()),
+            "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
             "sys/storage/raft/bootstrap/challenge" if writes => self.bootstrap_challenge(request).await,
             "sys/storage/raft/bootstrap/answer" if writes => self.bootstrap_answer(request).await,

@@ -29,8 +29,3 @@ pub(super) fn put<T: Serialize>(txn: &mut BarrierTxn, name: &str, value: &T) {
 pub(super) fn delete(txn: &mut BarrierTxn, name: &str) {
     txn.delete(key(name));
 }
-
-/// The names below `prefix`, in order; at most `limit`.
-pub(super) async fn names(txn: &mut BarrierTxn, prefix: &str, limit: usize) -> Result<Vec<String>> {
-    Ok(txn.list(&key(prefix), "", limit).await?)
-}

@@ -101,14 +101,12 @@ impl Core {
         let mut mount = Mount::clone(&found.record);
         let mut response = Response::empty();
         if is_fixed(&mount) {
-            let changeable = ["default_lease_ttl", "max_lease_ttl"];
-            let known = |name: &str| ask.route.fields.iter().any(|field| field.name == name);
-            let fixed = request.data.keys().find(|name| known(name) && !changeable.contains(&name.as_str()));
-            if let Some(name) = fixed {
+            let known = |name: &&String| ask.route.fields.iter().any(|field| field.name == name.as_str());
+            if let Some(name) = request.data.keys().find(known) {
                 return Err(Error::invalid(format!("cannot tune parameter {name} of {path}")));
             }
         }
-        self.tune_ttls(&mut mount, &request.data)?;
+        tune_ttls(&mut mount, &request.data)?;
         tune(&mut mount, &request.data)?;
         if let Some(description) = request.text("description")? {
             mount.description = description;
@@ -143,7 +141,9 @@ impl Core {
             return Err(Error::invalid("given default lease TTL greater than given max lease TTL"));
         }
         if mount.max_lease_ttl.is_zero() && mount.default_lease_ttl > self.settings.max_lease_ttl {
-            return Err(Error::invalid("given default lease TTL greater than system max lease TTL"));
+            let bound = self.settings.max_lease_ttl.as_secs();
+            let text = format!("given default lease TTL greater than system max lease TTL of {bound}");
+            return Err(Error::invalid(text));
         }
         if let Some(flag) = fields.flag("force_no_cache")? {
             mount.tune.insert("force_no_cache".into(), Tuned::Flag(flag));
@@ -154,39 +154,11 @@ impl Core {
         }
         tune(mount, &config)
     }
-
-    /// Takes over changed TTLs, which must agree with each other and the system's.
-    fn tune_ttls(&self, mount: &mut Mount, config: &Map<String, Value>) -> Result<()> {
-        let fields = fields_of(config);
-        let default = system_or_duration(&fields, "default_lease_ttl")?;
-        let max = system_or_duration(&fields, "max_lease_ttl")?;
-        if default.is_none() && max.is_none() {
-            return Ok(());
-        }
-        let default = default.unwrap_or(mount.default_lease_ttl);
-        let max = max.unwrap_or(mount.max_lease_ttl);
-        let (system_default, system_max) = (self.settings.default_lease_ttl, self.settings.max_lease_ttl);
-        let wrong = match (default.is_zero(), max.is_zero()) {
-            (true, false) if max < system_default => Some(("max", max, "less", "system default", system_default)),
-            (false, true) if default > system_max => Some(("default", default, "greater", "system max", system_max)),
-            (false, false) if max < default => Some(("max", max, "less", "backend default", default)),
-            _ => None,
-        };
-        if let Some((what, ttl, how, other, bound)) = wrong {
-            return Err(Error::invalid(format!(
-                "backend {what} lease TTL of {} would be {how} than {other} lease TTL of {}",
-                ttl.as_secs(),
-                bound.as_secs()
-            )));
-        }
-        (mount.default_lease_ttl, mount.max_lease_ttl) = (default, max);
-        Ok(())
-    }
 }
 
 const UPGRADING: &str = "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly.";
 
-/// Of these mounts only the TTLs can be tuned.
+/// These mounts cannot be tuned.
 fn is_fixed(mount: &Mount) -> bool {
     matches!(mount.kind.as_str(), "system" | "identity" | "cubbyhole")
 }
@@ -197,6 +169,27 @@ fn check_version(before: &str, wanted: Option<&String>) -> Result<()> {
         (_, Some("" | "0" | "1")) => Err(Error::invalid(format!("cannot downgrade mount from version {before}"))),
         (_, Some(other)) => Err(Error::invalid(format!("invalid version provided: {other}"))),
     }
+}
+
+/// Takes over changed TTLs, which must agree with each other.
+fn tune_ttls(mount: &mut Mount, config: &Map<String, Value>) -> Result<()> {
+    let fields = fields_of(config);
+    let default = system_or_duration(&fields, "default_lease_ttl")?;
+    let max = system_or_duration(&fields, "max_lease_ttl")?;
+    if default.is_none() && max.is_none() {
+        return Ok(());
+    }
+    let default = default.unwrap_or(mount.default_lease_ttl);
+    let max = max.unwrap_or(mount.max_lease_ttl);
+    if !max.is_zero() && max < default {
+        return Err(Error::invalid(format!(
+            "backend max lease TTL of {} would be less than backend default lease TTL of {}",
+            max.as_secs(),
+            default.as_secs()
+        )));
+    }
+    (mount.default_lease_ttl, mount.max_lease_ttl) = (default, max);
+    Ok(())
 }
 
 /// Takes over the settings that need nothing but the mount's record.
