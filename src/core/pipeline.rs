@@ -114,7 +114,8 @@ impl Core {
         let mut caller = self.authenticate(unsealed, txn, request, *spent).await?;
         let mut authorized = self.authorize(unsealed, txn, caller.clone(), request).await;
         let audited = self.audit_request(&authorized, request);
-        if !*spent && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
+        let free = authorized.is_err() && crate::runtime::point::mutant("free-denied-use");
+        if !*spent && !free && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
             *spent = true;
             // That commit changed the token's record: all is read anew, so that the read set is whole.
             *txn = self.begin(unsealed);
