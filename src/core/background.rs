@@ -16,8 +16,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Core {
     /// Works until the term is over.
     pub(crate) async fn work(self, term: u64) {
+        let mut version_noted = false;
         while self.is_active_in(term) {
-            let busy = match self.work_once(term).await {
+            let busy = match self.work_once(term, &mut version_noted).await {
                 Ok(busy) => busy,
                 // Somebody else has written what was looked at: at once again.
                 Err(Error::Conflict) => true,
@@ -33,13 +34,18 @@ impl Core {
     }
 
     /// One bounded step of each kind of work; whether there was any.
-    async fn work_once(&self, term: u64) -> Result<bool> {
+    async fn work_once(&self, term: u64, version_noted: &mut bool) -> Result<bool> {
         let unsealed = self.unsealed().await?;
         self.linearize().await?;
+        if !*version_noted {
+            self.note_version(&unsealed, term).await?;
+            *version_noted = true;
+        }
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
         busy |= self.finish_orphaning(&unsealed, term).await?;
         busy |= self.finish_tidying(&unsealed, term).await?;
+        busy |= self.finish_prefix_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;
@@ -54,16 +60,23 @@ impl Core {
     }
 
     pub(super) async fn delete_prefix(&self, prefix: Vec<u8>) -> Result<()> {
-        let epoch = self.raft.state().epoch();
-        let prefix = bytes::Bytes::from(prefix);
-        while self.propose(Body::DeletePrefix { epoch, prefix: prefix.clone(), limit: limits::DELETE_PAGE }).await? {}
+        while self.delete_page(&prefix).await? {}
         Ok(())
     }
 
+    /// Deletes a bounded number of keys; whether more are left.
+    async fn delete_page(&self, prefix: &[u8]) -> Result<bool> {
+        let (epoch, prefix) = (self.raft.state().epoch(), bytes::Bytes::copy_from_slice(prefix));
+        self.propose(Body::DeletePrefix { epoch, prefix, limit: limits::DELETE_PAGE }).await
+    }
+
+    /// A page of the data of each disabled mount, so that other work goes on beside a large one; the record goes last.
     async fn delete_disabled_mounts(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
         let mounts = self.disabling_mounts(unsealed).await?;
         for mount in &mounts {
-            self.delete_prefix(schema::mount_prefix(mount.namespace, &mount.uuid)).await?;
+            if self.delete_page(&schema::mount_prefix(mount.namespace, &mount.uuid)).await? {
+                continue;
+            }
             let mut txn = self.begin_in(unsealed, term);
             txn.delete(mount.key());
             self.commit(txn).await?;
@@ -73,8 +86,9 @@ impl Core {
 
     async fn rotate_if_worn(&self, unsealed: &Unsealed, term: u64) -> Result<()> {
         let sealed = self.sealed_with(unsealed.keyring.active()).await?;
-        if crate::barrier::needs_rotation(sealed) {
-            let mut txn = self.begin_in(unsealed, term);
+        let mut txn = self.begin_in(unsealed, term);
+        let age = self.runtime.clock.now().since(unsealed.keyring.info().installed);
+        if super::sys::schedule(&mut txn).await?.is_due(age, sealed) {
             self.rotate(unsealed, &mut txn).await?;
             self.commit(txn).await?;
         }

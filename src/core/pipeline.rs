@@ -45,6 +45,7 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
     pub async fn handle(&self, request: &Request) -> Result<Response> {
+        let _in_flight = self.in_flight.begin(request, self.runtime.clock.now());
         if let Some(answer) = self.public(request).await {
             return answer;
         }
@@ -113,7 +114,8 @@ impl Core {
         let mut caller = self.authenticate(unsealed, txn, request, *spent).await?;
         let mut authorized = self.authorize(unsealed, txn, caller.clone(), request).await;
         let audited = self.audit_request(&authorized, request);
-        if !*spent && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
+        let free = authorized.is_err() && crate::runtime::point::mutant("free-denied-use");
+        if !*spent && !free && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
             *spent = true;
             // That commit changed the token's record: all is read anew, so that the read set is whole.
             *txn = self.begin(unsealed);
@@ -181,6 +183,9 @@ impl Core {
         _audited: &Audited,
     ) -> Result<Response> {
         let mount = &authorized.mount;
+        if request.operation == Operation::Help {
+            return self.help(authorized);
+        }
         match mount.kind.as_str() {
             "system" => self.sys(unsealed, txn, authorized, request).await,
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
