@@ -10,7 +10,8 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask};
+use crate::policy::{Acl, Ask, Policy};
+use crate::runtime::UnixTime;
 use crate::token::{Entry, Hash, keys};
 
 /// The token that a request came with, alive.
@@ -179,7 +180,7 @@ impl Core {
                 revisions.push(0);
             }
         }
-        Ok(self.acls.get(names, &revisions, || Acl::new(&policies)))
+        Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
     }
 }
 
@@ -204,14 +205,15 @@ impl AclCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+    fn get(&self, names: &[String], revisions: &[u64], now: UnixTime, policies: &[Arc<Policy>]) -> Arc<Acl> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, acl)) = cache.get(names)
             && known == revisions
+            && acl.holds(now)
         {
             return Arc::clone(acl);
         }
-        let acl = Arc::new(compile());
+        let acl = Arc::new(Acl::new(policies, now));
         if cache.len() >= limits::VIEW_RECORDS {
             cache.pop_first();
         }

@@ -38,13 +38,14 @@ impl Core {
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
+        busy |= self.remove_ended_policies(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;
         self.rotate_if_worn(&unsealed, term).await?;
         Ok(busy)
     }
 
-    fn begin_in(&self, unsealed: &Unsealed, term: u64) -> BarrierTxn {
+    pub(super) fn begin_in(&self, unsealed: &Unsealed, term: u64) -> BarrierTxn {
         let mut txn = self.begin(unsealed);
         txn.below().bind_to_term(term);
         txn

@@ -12,7 +12,7 @@ use crate::barrier::BarrierTxn;
 use crate::engines::backend::MountTxn;
 use crate::engines::cubbyhole as engine;
 use crate::engines::view::MountView;
-use crate::logical::route::{Field, Kind, field, verb};
+use crate::logical::route::{Field, Kind, Verb};
 use crate::logical::{Route, envelope};
 use crate::token::{self, Entry, Hash};
 
@@ -40,7 +40,7 @@ pub(crate) static ROUTES: &[Route] = &[
     Route {
         pattern: "wrapping/wrap",
         about: "Wraps the body that was sent.",
-        verbs: &[verb(
+        verbs: &[Verb::new(
             Operation::Update,
             "Answers a wrapping token; the header X-Vault-Wrap-TTL says how long it lives.",
             &[],
@@ -51,30 +51,30 @@ pub(crate) static ROUTES: &[Route] = &[
         pattern: "wrapping/lookup",
         about: "What is known of a wrapping token. Needs no other token.",
         verbs: &[
-            verb(Operation::Update, "Looks the token up.", LOOKED_UP),
-            verb(Operation::Read, "Looks the calling token up.", LOOKED_UP),
+            Verb::new(Operation::Update, "Looks the token up.", LOOKED_UP),
+            Verb::new(Operation::Read, "Looks the calling token up.", LOOKED_UP),
         ],
         fields: &[TOKEN],
     },
     Route {
         pattern: "wrapping/unwrap",
         about: "Takes out what a wrapping token holds, once; the token ends with it.",
-        verbs: &[verb(Operation::Update, "Answers what was wrapped, as it was answered then.", &[])],
+        verbs: &[Verb::new(Operation::Update, "Answers what was wrapped, as it was answered then.", &[])],
         fields: &[TOKEN],
     },
     Route {
         pattern: "wrapping/rewrap",
         about: "Moves what a wrapping token holds to a new one with as long a life.",
-        verbs: &[verb(Operation::Update, "Answers the new wrapping token; the old one ends.", &[])],
+        verbs: &[Verb::new(Operation::Update, "Answers the new wrapping token; the old one ends.", &[])],
         fields: &[TOKEN],
     },
 ];
 
-const TOKEN: Field = field("token", Kind::Text, "The wrapping token; without it the calling token is meant.");
+const TOKEN: Field = Field::new("token", Kind::Text, "The wrapping token; without it the calling token is meant.");
 const LOOKED_UP: &[Field] = &[
-    field("creation_path", Kind::Text, "The path of the request whose answer is wrapped."),
-    field("creation_time", Kind::Text, "When it was wrapped (RFC 3339)."),
-    field("creation_ttl", Kind::Integer, "How long the token lives from then on, in seconds."),
+    Field::new("creation_path", Kind::Text, "The path of the request whose answer is wrapped."),
+    Field::new("creation_time", Kind::Text, "When it was wrapped (RFC 3339)."),
+    Field::new("creation_ttl", Kind::Integer, "How long the token lives from then on, in seconds."),
 ];
 
 impl Core {

@@ -48,6 +48,8 @@ pub enum Kind {
     TokenExpiry = 0x46,
     /// Sealed: work that was marked and is not finished (a mount being deleted, a tree being revoked).
     Pending = 0x47,
+    /// Sealed: time to policy, ordered by the policies' ends.
+    PolicyExpiry = 0x48,
     /// Sealed: data of a mount, by namespace, mount UUID and the backend's own path.
     Data = 0x80,
 }

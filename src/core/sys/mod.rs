@@ -4,6 +4,7 @@ mod capabilities;
 mod cluster;
 mod keys;
 mod mounts;
+pub(crate) mod policies;
 mod public;
 
 use super::authorize::Authorized;

@@ -27,7 +27,7 @@ impl Backend for Kv2 {
             match Route::find(ROUTES, path) {
                 Some((route, params)) => {
                     let response = dispatch(call, route.pattern, params.first().copied().unwrap_or_default()).await?;
-                    Ok(fields::warn_beyond(route, request, response))
+                    Ok(route.warn(request, response))
                 }
                 None => Ok(lost(path, request.operation)),
             }
