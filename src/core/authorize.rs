@@ -68,13 +68,13 @@ impl Core {
         request: &Request,
         spent: bool,
     ) -> Result<Option<Caller>> {
-        let Some(id) = &request.token else { return Ok(None) };
+        let Some(id) = super::wrap::presented(&unsealed.secrets.salt, request) else { return Ok(None) };
         let hash = unsealed.secrets.salt.hash(id.danger_expose_text());
         let Some((entry, revision)) = self.token_with_parents(unsealed, txn, &hash).await? else { return Ok(None) };
         if entry.is_used_up() && !spent {
             return Ok(None);
         }
-        Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision }))
+        Ok(Some(Caller { id: Arc::new(id), hash, entry, revision }))
     }
 
     /// The record of a token that is alive, with all its parents.

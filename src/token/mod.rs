@@ -2,6 +2,7 @@
 
 pub mod entry;
 pub mod id;
+pub mod jwt;
 pub mod keys;
 pub mod store;
 
