@@ -10,7 +10,8 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask};
+use crate::policy::{Acl, Ask, Policy};
+use crate::runtime::UnixTime;
 use crate::token::{Entry, Hash, batch, cidr, keys};
 
 /// The token that a request came with, alive.
@@ -81,13 +82,13 @@ impl Core {
         request: &Request,
         spent: bool,
     ) -> Result<Option<Caller>> {
-        let Some(id) = &request.token else { return Ok(None) };
+        let Some(id) = super::wrap::presented(&unsealed.secrets.salt, request) else { return Ok(None) };
         let found = self.token_of(unsealed, txn, id.danger_expose_text()).await?;
         let Some(Live { hash, entry, revision, depth }) = found else { return Ok(None) };
         if entry.is_used_up() && !spent || !cidr::allows(&entry.bound_cidrs, &request.client.address) {
             return Ok(None);
         }
-        Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision, depth }))
+        Ok(Some(Caller { id: Arc::new(id), hash, entry, revision, depth }))
     }
 
     /// The record of a token that is alive, with all its parents.
@@ -224,7 +225,7 @@ impl Core {
                 revisions.push(0);
             }
         }
-        Ok(self.acls.get(names, &revisions, || Acl::new(&policies)))
+        Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
     }
 }
 
@@ -250,14 +251,15 @@ impl AclCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+    fn get(&self, names: &[String], revisions: &[u64], now: UnixTime, policies: &[Arc<Policy>]) -> Arc<Acl> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, acl)) = cache.get(names)
             && known == revisions
+            && acl.holds(now)
         {
             return Arc::clone(acl);
         }
-        let acl = Arc::new(compile());
+        let acl = Arc::new(Acl::new(policies, now));
         if cache.len() >= limits::VIEW_RECORDS {
             cache.pop_first();
         }

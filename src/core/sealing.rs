@@ -168,7 +168,10 @@ impl Core {
         let salt = Salt(entropy.bytes());
         txn.put(schema::key(Kind::ClusterSecret, schema::TOKEN_SALT), &seal::init::encode(&salt.0));
         txn.put(schema::key(Kind::ClusterSecret, schema::COOKIE_KEY), &seal::init::encode(&entropy.bytes()));
-        txn.put(super::policies::key("default"), &super::policies::encode("default", builtin::DEFAULT_TEXT, 1, now));
+        txn.put(
+            super::policies::key("default"),
+            &super::policies::Stored::new("default", builtin::DEFAULT_TEXT, now).encode(),
+        );
         for mount in self.first_mounts() {
             txn.put(mount.key(), &mount.encode());
         }

@@ -13,6 +13,7 @@ mod mounts;
 mod node;
 mod openapi;
 mod plugins;
+pub(crate) mod policies;
 mod public;
 mod remount;
 mod settings;
@@ -27,7 +28,7 @@ use futures_util::future::BoxFuture;
 use super::authorize::Authorized;
 use super::mount::Class;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
-use super::{policies, wrap};
+use super::wrap;
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
