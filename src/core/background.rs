@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use super::{Core, Result, Unsealed};
+use super::{Core, Error, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::limits;
 use crate::raft::command::Body;
 use crate::storage::schema;
-use crate::token::{self, keys};
 
 /// Between two looks for work when there was none.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -21,6 +20,8 @@ impl Core {
         while self.is_active_in(term) {
             let busy = match self.work_once(term, &mut version_noted).await {
                 Ok(busy) => busy,
+                // Somebody else has written what was looked at: at once again.
+                Err(Error::Conflict) => true,
                 Err(error) => {
                     tracing::debug!(%error, "background work will be tried again");
                     false
@@ -42,6 +43,8 @@ impl Core {
         }
         let mut busy = self.expire_tokens(&unsealed, term).await?;
         busy |= self.finish_revocations(&unsealed, term).await?;
+        busy |= self.finish_orphaning(&unsealed, term).await?;
+        busy |= self.finish_tidying(&unsealed, term).await?;
         busy |= self.finish_prefix_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
@@ -56,60 +59,7 @@ impl Core {
         txn
     }
 
-    async fn expire_tokens(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
-        let mut txn = self.begin_in(unsealed, term);
-        let now = self.runtime.clock.now();
-        let expired = token::store::expired(&mut txn, now, limits::REVOKE_PAGE as u32).await?;
-        for (at, hash) in &expired {
-            match token::store::get(&mut txn, hash).await? {
-                Some(entry) if entry.is_expired(now) => {
-                    token::store::revoke(&mut txn, &unsealed.secrets.salt, hash, &entry);
-                }
-                // Gone, or renewed: its place in the index is an old one.
-                _ => txn.delete(keys::expiry(*at, hash)),
-            }
-        }
-        self.commit(txn).await?;
-        Ok(!expired.is_empty())
-    }
-
-    /// Takes a step for each token that was revoked: its cubbyhole, then a page of its children, then the mark.
-    async fn finish_revocations(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
-        let from = keys::all_revoking();
-        let marks = self.raft.state().scan(&from, &schema::prefix_end(&from), limits::REVOKE_PAGE).await?;
-        for (mark, _) in &marks {
-            let Some(hash) = keys::revoking_of(mark) else { continue };
-            self.empty_cubbyhole(unsealed, &hash).await?;
-            let mut txn = self.begin_in(unsealed, term);
-            let from = keys::children(&hash);
-            let children = txn.scan_keys(&from, &schema::prefix_end(&from), limits::REVOKE_PAGE as u32).await?;
-            for key in &children {
-                let Some(child) = keys::child_of(key) else { continue };
-                txn.delete(key.clone());
-                if let Some(entry) = token::store::get(&mut txn, &child).await? {
-                    token::store::revoke(&mut txn, &unsealed.secrets.salt, &child, &entry);
-                }
-            }
-            if children.len() < limits::REVOKE_PAGE {
-                txn.delete(mark.clone());
-            }
-            self.commit(txn).await?;
-        }
-        Ok(!marks.is_empty())
-    }
-
-    async fn empty_cubbyhole(&self, unsealed: &Unsealed, hash: &token::Hash) -> Result<()> {
-        let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
-        let Some(found) = router.at("cubbyhole/") else { return Ok(()) };
-        let mut prefix = schema::mount_prefix(found.record.namespace, &found.record.uuid);
-        prefix.extend_from_slice(format!("{}/", hex::encode(hash)).as_bytes());
-        if self.raft.state().scan(&prefix, &schema::prefix_end(&prefix), 1).await?.is_empty() {
-            return Ok(());
-        }
-        self.delete_prefix(prefix).await
-    }
-
-    async fn delete_prefix(&self, prefix: Vec<u8>) -> Result<()> {
+    pub(super) async fn delete_prefix(&self, prefix: Vec<u8>) -> Result<()> {
         while self.delete_page(&prefix).await? {}
         Ok(())
     }

@@ -13,7 +13,7 @@ mod removal;
 pub mod role;
 pub mod sealing;
 pub mod sys;
-mod token_auth;
+mod tokens;
 pub mod views;
 mod wrap;
 
@@ -31,6 +31,7 @@ use crate::barrier::{Barrier, Keyring};
 use crate::limits;
 use crate::raft::Raft;
 use crate::runtime::Runtime;
+use crate::runtime::point::mutant;
 use crate::seal::UnsealProgress;
 use crate::storage::schema;
 use crate::token;
@@ -159,9 +160,7 @@ impl Core {
         }));
         let weak = Arc::downgrade(&core.0);
         core.raft.state().on_change(Arc::new(move |key: Option<&[u8]>| {
-            if let Some(inner) = weak.upgrade()
-                && !crate::runtime::point::mutant("view-not-marked")
-            {
+            if let Some(inner) = weak.upgrade() {
                 inner.mark_dirty(key);
             }
         }));
@@ -177,7 +176,8 @@ impl Inner {
         if is(schema::Kind::Token) {
             self.tokens.mark_dirty(key);
         }
-        if is(schema::Kind::Policy) {
+        let forgotten = mutant("view-not-marked") || kind.is_none() && mutant("stale-policy-after-install");
+        if is(schema::Kind::Policy) && !forgotten {
             self.policies.mark_dirty(key);
         }
         if is(schema::Kind::Mount) {

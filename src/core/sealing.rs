@@ -547,6 +547,7 @@ pub(crate) fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
         renewable: false,
         namespace: schema::NAMESPACE_ROOT,
         wraps: None,
+        ..token::Entry::default()
     }
 }
 

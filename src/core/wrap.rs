@@ -131,6 +131,7 @@ impl Core {
             renewable: false,
             namespace: crate::storage::schema::NAMESPACE_ROOT,
             wraps: Some(path.to_string()),
+            ..Entry::default()
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
@@ -237,6 +238,9 @@ impl Core {
         let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
+        if crate::runtime::point::mutant("unwrap-twice") {
+            txn.below().forget_reads();
+        }
         Ok(wrapped)
     }
 }
