@@ -104,7 +104,9 @@ impl Core {
     /// Serves the family that takes a token: answers have the envelope.
     pub(super) async fn sys_generate_root(&self, ask: Ask<'_>) -> Result<Response> {
         let answer = match ask.at() {
-            ("generate-root-token/update" | "generate-root/update", _) => self.give_root_share(ask.unsealed, ask.request).await?,
+            ("generate-root-token/update" | "generate-root/update", _) => {
+                self.give_root_share(ask.unsealed, ask.request).await?
+            }
             (_, Operation::Read) => self.root_status().await?,
             (_, Operation::Update) => self.begin_root(ask.request).await?,
             _ => {
@@ -180,7 +182,8 @@ impl Core {
         let done = self.with_root_attempt(|attempt| {
             let Some(held) = attempt.as_mut() else { return Err(Error::invalid("no root generation in progress")) };
             if held.nonce != nonce {
-                let text = format!("incorrect nonce supplied; nonce for this root generation operation is {:?}", held.nonce);
+                let text =
+                    format!("incorrect nonce supplied; nonce for this root generation operation is {:?}", held.nonce);
                 return Err(Error::invalid(text));
             }
             held.shares.add(&share, &self.runtime.entropy)?;

@@ -168,8 +168,17 @@ pub(super) const OPEN: &[&str] = &[
 ];
 
 /// Paths of the system mount that answer without the envelope.
-pub(super) const BARE: &[&str] =
-    &["health", "seal-status", "init", "unseal", "leader", "storage/raft/join", "in-flight-req", "generate-root/attempt", "generate-root/update"];
+pub(super) const BARE: &[&str] = &[
+    "health",
+    "seal-status",
+    "init",
+    "unseal",
+    "leader",
+    "storage/raft/join",
+    "in-flight-req",
+    "generate-root/attempt",
+    "generate-root/update",
+];
 
 impl Core {
     /// Serves what of these takes a token; the others never get here.
