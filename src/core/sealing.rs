@@ -532,7 +532,7 @@ pub(crate) fn bare(body: Value) -> Response {
 }
 
 /// The record of a root token.
-fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
+pub(crate) fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
     token::Entry {
         accessor,
         parent: None,

@@ -13,5 +13,6 @@ mod listeners;
 mod membership;
 mod process;
 mod sealing;
+mod system;
 mod tidy;
 mod tokens;

@@ -5,6 +5,7 @@ mod capabilities;
 mod cluster;
 mod config;
 mod describe;
+mod generate_root;
 mod help;
 mod host;
 mod keys;
@@ -21,6 +22,7 @@ mod tools;
 mod tune;
 mod ui;
 
+pub(crate) use generate_root::RootAttempt;
 pub(super) use keys::schedule;
 
 use futures_util::future::BoxFuture;
@@ -101,6 +103,7 @@ static AREAS: &[Area] = &[
     Area { routes: node::ROUTES, serve: |core, ask| Box::pin(core.sys_node(ask)) },
     Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
+    Area { routes: generate_root::ROUTES, serve: |core, ask| Box::pin(core.sys_generate_root(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
 
