@@ -15,4 +15,5 @@ mod process;
 mod sealing;
 mod system;
 mod tidy;
+mod token_rules;
 mod tokens;
