@@ -11,6 +11,7 @@ use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
 use crate::policy::{Acl, Ask};
+use crate::runtime::point::mutant;
 use crate::token::{Entry, Hash, keys};
 
 /// The token that a request came with, alive.
@@ -103,12 +104,12 @@ impl Core {
             let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
             let Some(found) = found else { return Ok(None) };
             depth += 1;
-            let expired = found.record.is_expired(now) && !crate::runtime::point::mutant("late-expiry");
+            let expired = found.record.is_expired(now) && !mutant("late-expiry");
             if expired || depth > limits::TOKEN_DEPTH_MAX {
                 return Ok(None);
             }
             txn.below().expect(&key, found.revision);
-            next = found.record.parent;
+            next = found.record.parent.filter(|_| !mutant("parents-not-asked"));
             first.get_or_insert((found.record, found.revision));
         }
         Ok(first)
