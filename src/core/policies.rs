@@ -9,7 +9,10 @@ use super::authorize::Authorized;
 use super::views::Found;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
+use crate::engines::fields;
 use crate::limits;
+use crate::logical::Route;
+use crate::logical::route::{Field, Kind, field, verb};
 use crate::policy::{self, Policy, builtin};
 use crate::runtime::UnixTime;
 use crate::storage::{plain, schema};
@@ -65,17 +68,17 @@ impl Core {
         self.policies.get(self.raft.state(), &unsealed.keyring, &key(name)).await
     }
 
-    /// `sys/policies/acl[/name]` and, with `legacy`, `sys/policy[/name]`.
+    /// `sys/policies/acl[/name]` and `sys/policy[/name]`, whose answers have the older shape.
     pub(crate) async fn sys_policies(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         authorized: &Authorized,
         request: &Request,
-        name: &str,
-        legacy: bool,
     ) -> Result<Response> {
-        let name = policy::name::fold(name);
+        let (route, params) = Route::find(ROUTES, &authorized.rest).ok_or_else(super::sys::unsupported_path)?;
+        let legacy = route.pattern.starts_with("policy");
+        let name = policy::name::fold(params.first().copied().unwrap_or_default());
         match (authorized.operation, name.as_str()) {
             (Operation::List, "") => self.list_policies(txn, legacy).await,
             (Operation::Read, "") if legacy => self.list_policies(txn, true).await,
@@ -164,6 +167,54 @@ impl Core {
         }
     }
 }
+
+/// The paths; a name may have slashes.
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "policies/acl",
+        about: "The names of all policies.",
+        verbs: &[verb(Operation::List, "Lists the names.", &[fields::KEYS])],
+        fields: &[fields::AFTER, fields::LIMIT],
+    },
+    Route {
+        pattern: "policies/acl/{name...}",
+        about: "A policy: what tokens that have it may do.",
+        verbs: &[
+            verb(Operation::Read, "Reads the policy.", &[NAME, TEXT, VERSION, MODIFIED, CAS_REQUIRED]),
+            verb(Operation::Update, "Writes the policy; it holds as soon as this is answered.", &[]),
+            verb(Operation::Delete, "Deletes the policy; tokens that have it lose what it granted.", &[]),
+        ],
+        fields: &[TEXT, CAS, CAS_REQUIRED],
+    },
+    Route {
+        pattern: "policy",
+        about: "The names of all policies, in the older form.",
+        verbs: &[
+            verb(Operation::Read, "Lists the names.", &[fields::KEYS, NAMES]),
+            verb(Operation::List, "Lists the names.", &[fields::KEYS, NAMES]),
+        ],
+        fields: &[],
+    },
+    Route {
+        pattern: "policy/{name...}",
+        about: "A policy, in the older form.",
+        verbs: &[
+            verb(Operation::Read, "Reads the policy.", &[NAME, RULES, VERSION, MODIFIED, CAS_REQUIRED]),
+            verb(Operation::Update, "Writes the policy; it holds as soon as this is answered.", &[]),
+            verb(Operation::Delete, "Deletes the policy; tokens that have it lose what it granted.", &[]),
+        ],
+        fields: &[TEXT, RULES, CAS, CAS_REQUIRED],
+    },
+];
+
+const NAME: Field = field("name", Kind::Text, "The name, in lower case.");
+const NAMES: Field = field("policies", Kind::List, "The same names once more.");
+const TEXT: Field = field("policy", Kind::Text, "The policy as HCL or JSON, or that as base64.");
+const RULES: Field = field("rules", Kind::Text, "The older name of \"policy\".");
+const VERSION: Field = field("version", Kind::Integer, "Counts the writes.");
+const MODIFIED: Field = field("modified", Kind::Text, "When it was last written (RFC 3339).");
+const CAS: Field = field("cas", Kind::Integer, "The version that the policy must have; -1 if there must be none.");
+const CAS_REQUIRED: Field = field("cas_required", Kind::Flag, "Whether each write must give \"cas\".");
 
 /// A policy may come as base64: so it does if it decodes to text (no policy in HCL or JSON does).
 fn decode_base64(text: String) -> String {

@@ -200,8 +200,10 @@ impl Core {
             tune: BTreeMap::new(),
             local: kind == "cubbyhole",
             seal_wrap: kind == "system",
+            external_entropy_access: false,
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            moved: None,
         };
         vec![
             mount(Class::Secret, "cubbyhole/", "cubbyhole", "per-token private secret storage"),
@@ -551,6 +553,7 @@ fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
         renewable: false,
         namespace: schema::NAMESPACE_ROOT,
         wraps: None,
+        ..token::Entry::default()
     }
 }
 

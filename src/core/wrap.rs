@@ -12,7 +12,8 @@ use crate::barrier::BarrierTxn;
 use crate::engines::backend::MountTxn;
 use crate::engines::cubbyhole as engine;
 use crate::engines::view::MountView;
-use crate::logical::envelope;
+use crate::logical::route::{Field, Kind, field, verb};
+use crate::logical::{Route, envelope};
 use crate::token::{self, Entry, Hash};
 
 /// The policy that every wrapping token has.
@@ -33,6 +34,48 @@ pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
         && ["sys/wrapping/unwrap", "sys/wrapping/rewrap"].contains(&request.path.as_str())
         && named.is_none_or(|id| id == caller.id.danger_expose_text())
 }
+
+/// The paths.
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "wrapping/wrap",
+        about: "Wraps the body that was sent.",
+        verbs: &[verb(
+            Operation::Update,
+            "Answers a wrapping token; the header X-Vault-Wrap-TTL says how long it lives.",
+            &[],
+        )],
+        fields: &[crate::engines::fields::FREE],
+    },
+    Route {
+        pattern: "wrapping/lookup",
+        about: "What is known of a wrapping token. Needs no other token.",
+        verbs: &[
+            verb(Operation::Update, "Looks the token up.", LOOKED_UP),
+            verb(Operation::Read, "Looks the calling token up.", LOOKED_UP),
+        ],
+        fields: &[TOKEN],
+    },
+    Route {
+        pattern: "wrapping/unwrap",
+        about: "Takes out what a wrapping token holds, once; the token ends with it.",
+        verbs: &[verb(Operation::Update, "Answers what was wrapped, as it was answered then.", &[])],
+        fields: &[TOKEN],
+    },
+    Route {
+        pattern: "wrapping/rewrap",
+        about: "Moves what a wrapping token holds to a new one with as long a life.",
+        verbs: &[verb(Operation::Update, "Answers the new wrapping token; the old one ends.", &[])],
+        fields: &[TOKEN],
+    },
+];
+
+const TOKEN: Field = field("token", Kind::Text, "The wrapping token; without it the calling token is meant.");
+const LOOKED_UP: &[Field] = &[
+    field("creation_path", Kind::Text, "The path of the request whose answer is wrapped."),
+    field("creation_time", Kind::Text, "When it was wrapped (RFC 3339)."),
+    field("creation_ttl", Kind::Integer, "How long the token lives from then on, in seconds."),
+];
 
 impl Core {
     /// Wraps the answer if the request asks for it and there is something to wrap.
@@ -88,6 +131,7 @@ impl Core {
             renewable: false,
             namespace: crate::storage::schema::NAMESPACE_ROOT,
             wraps: Some(path.to_string()),
+            ..Entry::default()
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
@@ -116,11 +160,12 @@ impl Core {
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         request: &Request,
-        action: &str,
+        path: &str,
     ) -> Result<Response> {
-        match (action, request.operation) {
-            ("wrap", Operation::Update) => self.wrap_data(request),
-            ("lookup", Operation::Update | Operation::Read) => {
+        let (route, _) = Route::find(ROUTES, path).ok_or_else(super::sys::unsupported_path)?;
+        match (route.pattern, request.operation) {
+            ("wrapping/wrap", Operation::Update) => self.wrap_data(request),
+            ("wrapping/lookup", Operation::Update | Operation::Read) => {
                 let (_, entry) = self.wrapping_token(unsealed, txn, request).await?;
                 Ok(Response::data(json!({
                     "creation_path": entry.wraps.clone().unwrap_or_default(),
@@ -128,10 +173,9 @@ impl Core {
                     "creation_ttl": entry.creation_ttl.as_secs(),
                 })))
             }
-            ("unwrap", Operation::Update) => self.unwrap(unsealed, txn, request).await,
-            ("rewrap", Operation::Update) => self.rewrap(unsealed, txn, request).await,
-            ("wrap" | "lookup" | "unwrap" | "rewrap", _) => Err(Error::Unsupported),
-            _ => Err(super::sys::unsupported_path()),
+            ("wrapping/unwrap", Operation::Update) => self.unwrap(unsealed, txn, request).await,
+            ("wrapping/rewrap", Operation::Update) => self.rewrap(unsealed, txn, request).await,
+            _ => Err(Error::Unsupported),
         }
     }
 
@@ -194,6 +238,9 @@ impl Core {
         let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
+        if crate::runtime::point::mutant("unwrap-twice") {
+            txn.below().forget_reads();
+        }
         Ok(wrapped)
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::{fields, kv1};
-use crate::logical::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result, Route};
 
 /// The engine.
 pub struct Cubbyhole;
@@ -27,16 +27,22 @@ impl Backend for Cubbyhole {
         })
     }
 
-    fn help(&self, _path: &str) -> Option<&'static str> {
-        Some(
-            "Reads and writes any object at any path of a space that only the calling token sees and that goes with it.",
-        )
+    fn about(&self) -> &'static str {
+        "A store of objects of its own for each token, which goes with the token."
     }
 
-    fn operations(&self, _path: &str) -> &'static [Operation] {
-        kv1::OPERATIONS
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
     }
 }
+
+/// The paths: any.
+static ROUTES: &[Route] = &[Route {
+    pattern: "{path...}",
+    about: "Any object at any path of a space that only the calling token sees and that goes with it.",
+    verbs: kv1::VERBS,
+    fields: &[fields::FREE, fields::AFTER, fields::LIMIT],
+}];
 
 /// Where the objects of the token with this salted id are among the mount's keys: what to delete with the token.
 pub fn prefix(salted_id: &str) -> String {

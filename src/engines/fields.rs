@@ -3,7 +3,23 @@
 use serde_json::Value;
 
 use super::backend::MountTxn;
-use crate::logical::{Error, Request, Response, Result};
+use crate::logical::route::{Field, Kind};
+use crate::logical::{Error, Request, Response, Result, Route};
+
+/// Of a listing: where it begins.
+pub(crate) const AFTER: Field =
+    Field { name: "after", kind: Kind::Text, about: "A list begins behind this name, which need not exist." };
+
+/// Of a listing: how long it is.
+pub(crate) const LIMIT: Field =
+    Field { name: "limit", kind: Kind::Integer, about: "A list has at most so many names; all without it." };
+
+/// What a list answers.
+pub(crate) const KEYS: Field =
+    Field { name: "keys", kind: Kind::List, about: "Names in byte order; those of folders end with a slash." };
+
+/// Of a write that stores its whole body: any field.
+pub(crate) const FREE: Field = Field { name: "*", kind: Kind::Any, about: "Whatever is to be stored." };
 
 /// The path of a write: not empty, no folder.
 pub(super) fn writable(path: &str) -> Result<&str> {
@@ -50,6 +66,12 @@ pub(crate) fn warn_of_unknown(request: &Request, known: &[&str], response: Respo
         return response;
     }
     response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" ")))
+}
+
+/// As [`warn_of_unknown`], with the fields of a route.
+pub(crate) fn warn_beyond(route: &Route, request: &Request, response: Response) -> Response {
+    let known: Vec<&str> = route.fields.iter().map(|field| field.name).collect();
+    warn_of_unknown(request, &known, response)
 }
 
 /// Lists the names below `root` + `folder`; 404 if there are none.
