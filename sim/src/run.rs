@@ -41,7 +41,7 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
     let driver = Driver::new(hands.clone(), scenario.clone());
     let load = driver.run(report.clone());
     let end = catch_unwind(AssertUnwindSafe(|| world.run(load)));
-    let (mut violations, ops) = report.take();
+    let (mut violations, ops, acts) = report.take();
     match end {
         Ok(Ok(())) => drop(world),
         Ok(Err(violation)) => violations.push(violation),
@@ -53,7 +53,7 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
     }
     // Not left to the nodes' destructors: a killed process keeps its RocksDB, and with it its node, for good.
     hands.nodes().iter().for_each(|node| node.remove_real_dir());
-    let evidence = Evidence { ops, events: trace.kept() };
+    let evidence = Evidence { ops, acts, events: trace.kept() };
     violations.extend(check_all(&evidence));
     violations
 }

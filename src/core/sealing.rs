@@ -203,8 +203,11 @@ impl Core {
             tune: BTreeMap::new(),
             local: kind == "cubbyhole",
             seal_wrap: kind == "system",
+            external_entropy_access: false,
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            upgrading: false,
+            moved: None,
         };
         vec![
             mount(Class::Secret, "cubbyhole/", "cubbyhole", "per-token private secret storage"),
@@ -548,6 +551,7 @@ fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
         renewable: false,
         namespace: schema::NAMESPACE_ROOT,
         wraps: None,
+        ..token::Entry::default()
     }
 }
 

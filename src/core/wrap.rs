@@ -57,7 +57,7 @@ pub(crate) static ROUTES: &[Route] = &[
             "Answers a wrapping token; the header X-Vault-Wrap-TTL says how long it lives.",
             &[],
         )],
-        fields: &[],
+        fields: &[crate::engines::fields::FREE],
     },
     Route {
         pattern: "wrapping/lookup",
@@ -157,6 +157,7 @@ impl Core {
             renewable: false,
             namespace: crate::storage::schema::NAMESPACE_ROOT,
             wraps: Some(path.to_string()),
+            ..Entry::default()
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
@@ -185,10 +186,9 @@ impl Core {
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         request: &Request,
-        path: &str,
+        pattern: &str,
     ) -> Result<Response> {
-        let (route, _) = Route::find(ROUTES, path).ok_or_else(super::sys::unsupported_path)?;
-        match (route.pattern, request.operation) {
+        match (pattern, request.operation) {
             ("wrapping/wrap", Operation::Update) => self.wrap_data(request),
             ("wrapping/lookup", Operation::Update | Operation::Read) => {
                 let (_, entry) = self.wrapping_token(unsealed, txn, request).await?;
@@ -265,6 +265,9 @@ impl Core {
         let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
+        if crate::runtime::point::mutant("unwrap-twice") {
+            txn.below().forget_reads();
+        }
         Ok(wrapped)
     }
 }

@@ -48,7 +48,7 @@ static ROUTES: &[Route] = &[Route {
     pattern: "{path...}",
     about: "Any object at any path of a space that only the calling token sees and that goes with it.",
     verbs: kv1::VERBS,
-    fields: &[fields::AFTER, fields::LIMIT],
+    fields: &[fields::FREE, fields::AFTER, fields::LIMIT],
 }];
 
 /// Where the objects of the token with this salted id are among the mount's keys: what to delete with the token.

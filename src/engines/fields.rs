@@ -18,6 +18,9 @@ pub(crate) const LIMIT: Field =
 pub(crate) const KEYS: Field =
     Field { name: "keys", kind: Kind::List, about: "Names in byte order; those of folders end with a slash." };
 
+/// Of a write that stores its whole body: any field.
+pub(crate) const FREE: Field = Field { name: "*", kind: Kind::Any, about: "Whatever is to be stored." };
+
 /// The path of a write: not empty, no folder.
 pub(super) fn writable(path: &str) -> Result<&str> {
     if path.is_empty() || path.ends_with('/') {

@@ -94,7 +94,7 @@ static ROUTES: &[Route] = &[Route {
     about: "Any object at any path. Its field ttl is a hint to readers when to read again: it is shown as the lease \
             duration, and nothing is revoked after it.",
     verbs: VERBS,
-    fields: &[fields::AFTER, fields::LIMIT],
+    fields: &[fields::FREE, fields::AFTER, fields::LIMIT],
 }];
 
 /// What may be done with free-form objects.
@@ -106,7 +106,7 @@ pub(super) const VERBS: &[Verb] = &[
 ];
 
 /// Where the objects are among the mount's keys: beside, not among, what version 2 keeps.
-const DATA: &str = "v1/";
+pub(crate) const DATA: &str = "v1/";
 
 #[cfg(test)]
 mod tests {

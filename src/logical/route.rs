@@ -58,6 +58,16 @@ pub enum Kind {
     Any,
 }
 
+/// A verb of a table.
+pub const fn verb(operation: Operation, about: &'static str, answer: &'static [Field]) -> Verb {
+    Verb { operation, about, answer }
+}
+
+/// A field of a table.
+pub const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, about }
+}
+
 /// What stood for the names of a pattern, in their order.
 pub type Params<'a> = Vec<&'a str>;
 
@@ -92,14 +102,16 @@ impl Route {
         let of_the_method = ["list", "scan", "help"];
         let names = || request.data.keys().map(String::as_str).filter(|name| !of_the_method.contains(name));
         let replaced: Vec<&str> = names().filter(|name| self.param_names().any(|param| param == *name)).collect();
-        let known = |name: &str| replaced.contains(&name) || self.fields.iter().any(|field| [name, "*"].contains(&field.name));
+        let known =
+            |name: &str| replaced.contains(&name) || self.fields.iter().any(|field| [name, "*"].contains(&field.name));
         let ignored: Vec<&str> = names().filter(|name| !known(name)).collect();
         if !ignored.is_empty() {
-            response = response
-                .warn(format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(" ")));
+            response =
+                response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(" ")));
         }
         if !replaced.is_empty() {
-            let text = "Endpoint replaced the value of these parameters with the values captured from the endpoint's path";
+            let text =
+                "Endpoint replaced the value of these parameters with the values captured from the endpoint's path";
             response = response.warn(format!("{text}: [{}]", replaced.join(" ")));
         }
         response

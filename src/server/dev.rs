@@ -65,6 +65,19 @@ pub(super) async fn serve(args: ServerArgs, runtime: Runtime) -> Result<(), Stri
     Ok(())
 }
 
+/// A server in memory for who embeds one: initialised, unsealed, with KV version 2 at `secret/`, and its root token. It
+/// listens on free ports of loopback.
+///
+/// # Errors
+/// What went wrong, in words.
+pub async fn in_memory(runtime: Runtime) -> Result<(Node, String), String> {
+    let config = Config::dev("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let metrics = Metrics::new(runtime.clock.clone());
+    let node = start(config, runtime, metrics).await?;
+    let secrets = prepare(node.core(), None).await?;
+    Ok((node, secrets.root_token))
+}
+
 async fn start(config: Config, runtime: Runtime, metrics: Metrics) -> Result<Node, String> {
     let tuning = Tuning { disk_engine: EngineKind::Memory, segment_bytes: 1 << 20, ..Tuning::default() };
     Node::start_with(config, runtime, tuning, metrics).await.map_err(|error| error.to_string())

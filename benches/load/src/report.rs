@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cold_start::Outcome as ColdStart;
 use crate::load::{Outcome, quantile};
 
 /// The same load on both clusters, one right after the other: rate, p50, p99 and CPU of each.
@@ -126,6 +127,28 @@ impl Report {
             "loads": loads,
             "gap_after_kill_ms": { "holdfast": milliseconds(&self.gaps[0]), "bao": milliseconds(&self.gaps[1]) },
         })
+    }
+}
+
+/// What a cold start showed, for people or for programs.
+pub fn cold_start(outcome: &ColdStart, json: bool) -> String {
+    let megabytes = |bytes: u64| (bytes as f64 / 1e6).round();
+    let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+    let figures = [
+        ("values written, MB", json!(megabytes(outcome.filled))),
+        ("data of a node on disk, MB", json!(megabytes(outcome.data))),
+        ("largest log seen, MB", json!(megabytes(outcome.log_peak))),
+        ("start of all processes to first read, ms", json!(milliseconds(outcome.until_read))),
+        ("last unseal to first read, ms", json!(milliseconds(outcome.read_after_unseal))),
+        ("last unseal to first write, ms", json!(milliseconds(outcome.write_after_unseal))),
+        (
+            "resident memory of each node, MB",
+            json!(outcome.memory.iter().map(|bytes| megabytes(*bytes)).collect::<Vec<_>>()),
+        ),
+    ];
+    match json {
+        true => figures.into_iter().map(|(name, value)| (name.to_string(), value)).collect::<Value>().to_string(),
+        false => figures.iter().map(|(name, value)| format!("{name:<42} {value}\n")).collect(),
     }
 }
 
