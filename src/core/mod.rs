@@ -14,6 +14,7 @@ pub mod role;
 pub mod sealing;
 pub mod sys;
 mod tokens;
+mod upgrade;
 pub mod views;
 mod wrap;
 

@@ -206,6 +206,7 @@ impl Core {
             external_entropy_access: false,
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            upgrading: false,
             moved: None,
         };
         vec![

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use crate::barrier::BarrierTxn;
-use crate::core::authorize::Authorized;
-use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use super::Ask;
+use crate::core::{Core, Error, Operation, Response, Result};
 use crate::logical::Route;
 use crate::logical::route::{Field, Kind, Verb};
 use crate::token;
@@ -48,17 +47,8 @@ const PATH: Field = Field::new("path", Kind::List, "The older name of \"paths\".
 
 impl Core {
     /// Serves the three.
-    pub(crate) async fn sys_capabilities(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: &Authorized,
-        request: &Request,
-    ) -> Result<Response> {
-        let (route, _) = Route::find(ROUTES, &authorized.rest).ok_or_else(super::unsupported_path)?;
-        if !matches!(authorized.operation, Operation::Update | Operation::Create) {
-            return Err(Error::Unsupported);
-        }
+    pub(super) async fn sys_capabilities(&self, ask: Ask<'_>) -> Result<Response> {
+        let Ask { unsealed, txn, authorized, request, route, .. } = ask;
         let paths = match (request.list("paths")?, request.list("path")?) {
             (Some(paths), _) | (None, Some(paths)) if !paths.is_empty() => paths,
             _ => return Err(Error::invalid("paths must be supplied")),

@@ -74,6 +74,15 @@ impl Local {
         response.wrap_info.expect("it was wrapped").token
     }
 
+    /// A write by root whose answer is to be wrapped for a minute; the wrapping token as a JWT.
+    pub async fn wrapped_as_jwt(&self, path: &str, data: Value) -> String {
+        let mut request =
+            Request { wrap_ttl: Some(Duration::from_secs(60)), ..request(Operation::Update, path, &self.root, data) };
+        request.headers.insert("x-vault-wrap-format".into(), "jwt".into());
+        let response = self.node.core().handle(&request).await.expect("an answer");
+        response.wrap_info.expect("it was wrapped").token
+    }
+
     /// A write by root that must succeed; the answer's data.
     pub async fn write(&self, path: &str, data: Value) -> Value {
         let response = self.call(Operation::Update, path, &self.root, data).await;
