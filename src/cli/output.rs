@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::env::Brand;
-use super::{Failure, Outcome, table, value, yaml};
+use super::{Failure, Outcome, near, table, value, yaml};
 use crate::client::ApiSecret;
 
 /// `-format`.
@@ -34,7 +34,10 @@ impl Format {
             "yaml" | "yml" => Ok(Format::Yaml),
             "pretty" => Ok(Format::Pretty),
             "raw" => Ok(Format::Raw),
-            _ => Err(Failure::local(format!("Invalid output format: {name}"))),
+            _ => {
+                let names = ["table", "json", "yaml", "pretty", "raw"];
+                Err(Failure::local(near::hint(format!("Invalid output format: {name}"), name, "-format=", names)))
+            }
         }
     }
 }
