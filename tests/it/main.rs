@@ -4,6 +4,7 @@
 
 mod support;
 
+mod cli_commands;
 mod conformance;
 mod differential;
 mod disk;
