@@ -32,7 +32,7 @@ pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
     let named = request.data.get("token").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty());
     caller.entry.wraps.is_some()
         && ["sys/wrapping/unwrap", "sys/wrapping/rewrap"].contains(&request.path.as_str())
-        && named.is_none_or(|id| id == caller.id.danger_expose_text())
+        && named.is_none_or(|id| caller.id.same(id.as_bytes()))
 }
 
 /// The paths.

@@ -5,6 +5,7 @@
 mod support;
 
 mod conformance;
+mod cve;
 mod disk;
 mod failover;
 mod forwarding;
