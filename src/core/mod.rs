@@ -103,6 +103,8 @@ pub struct Inner {
     policies: View<PolicyRecord>,
     tokens: View<token::Entry>,
     acls: authorize::AclCache,
+    /// OpenAPI documents for everybody.
+    documents: sys::Documents,
     /// Requests that are being served.
     pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
@@ -151,6 +153,7 @@ impl Core {
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
+            documents: sys::Documents::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),

@@ -21,6 +21,7 @@ mod tune;
 mod ui;
 
 pub(super) use keys::schedule;
+pub(super) use openapi::Documents;
 
 use futures_util::future::BoxFuture;
 

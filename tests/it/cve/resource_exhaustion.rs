@@ -86,7 +86,7 @@ fn heads_connections_and_unread_answers_cost_bounded_memory() {
     held.extend((0..600).map(|_| connect()));
     for _ in 0..200 {
         let mut stream = connect();
-        let ask = "GET /v1/sys/internal/specs/openapi HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20);
+        let ask = "GET /v1/sys/internal/specs/openapi HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
         let _ = stream.write_all(ask.as_bytes());
         held.push(stream);
     }

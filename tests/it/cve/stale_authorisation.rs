@@ -46,7 +46,7 @@ fn no_node_honours_what_was_taken_away_through_any_node() {
         token_with(node, root, "reader", READ);
         cluster.nodes[then].http("POST", "auth/token/revoke", root, &json!({ "token": reader })).ok();
         assert_eq!(all(&reader), [403; 3], "round {round}: a token that was revoked");
-        node.http("POST", "auth/token/revoke-self", &child.1, &Value::Null).ok();
+        node.http("POST", "auth/token/revoke", root, &json!({ "token": child.1 })).ok();
         assert_eq!(all(&child.0), [403; 3], "round {round}: the child of a token that was revoked");
         let told = node.http("POST", "auth/token/lookup", root, &json!({ "token": custom })).ok();
         let by_accessor = json!({ "accessor": told["data"]["accessor"] });
