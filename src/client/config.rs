@@ -131,8 +131,7 @@ impl ClientConfig {
         }
         if let Some((name, text)) = get("RATE_LIMIT") {
             let limit = RateLimit::parse(&text);
-            config.rate_limit =
-                Some(limit.ok_or_else(|| format!("{name} was provided but incorrectly formatted"))?);
+            config.rate_limit = Some(limit.ok_or_else(|| format!("{name} was provided but incorrectly formatted"))?);
         }
         if let (Some((name, _)), true) = (get("SRV_LOOKUP"), boolean(&get, "SRV_LOOKUP")?) {
             return Err(format!("{name} is not supported: give the address with its port"));

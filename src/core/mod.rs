@@ -105,6 +105,8 @@ pub struct Inner {
     acls: authorize::AclCache,
     /// OpenAPI documents for everybody.
     documents: sys::Documents,
+    /// The attempt to make a root token from unseal shares.
+    root_attempt: sys::RootAttempt,
     /// Requests that are being served.
     pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
@@ -154,6 +156,7 @@ impl Core {
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
             documents: sys::Documents::default(),
+            root_attempt: sys::RootAttempt::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),

@@ -52,6 +52,8 @@ pub enum Kind {
     TokenRole = 0x48,
     /// Sealed: what was set for the whole cluster while it runs, one record each, by name.
     Setting = 0x50,
+    /// Sealed: time to policy, ordered by the policies' ends.
+    PolicyExpiry = 0x49,
     /// Sealed: data of a mount, by namespace, mount UUID and the backend's own path.
     Data = 0x80,
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod conformance;
 mod cve;
+mod differential;
 mod disk;
 mod failover;
 mod forwarding;
@@ -14,5 +15,7 @@ mod listeners;
 mod membership;
 mod process;
 mod sealing;
+mod system;
 mod tidy;
+mod token_rules;
 mod tokens;

@@ -355,11 +355,7 @@ pub async fn list(context: &Context, kind: Kind, list: List) -> Outcome {
 }
 
 /// All mounts by path.
-pub async fn read_all(
-    context: &Context,
-    client: &Client,
-    kind: Kind,
-) -> Result<Map<String, Value>, Failure> {
+pub async fn read_all(context: &Context, client: &Client, kind: Kind) -> Result<Map<String, Value>, Failure> {
     let answer = context.logical(client, ApiRequest::get(kind.api())).await;
     let plural = match kind {
         Kind::Secrets => "Error listing secrets engines",

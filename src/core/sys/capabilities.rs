@@ -6,7 +6,7 @@ use crate::barrier::BarrierTxn;
 use crate::core::authorize::Authorized;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::Route;
-use crate::logical::route::{Field, Kind, Verb, field};
+use crate::logical::route::{Field, Kind, Verb};
 use crate::token;
 
 /// The paths.
@@ -15,13 +15,13 @@ pub(crate) static ROUTES: &[Route] = &[
         pattern: "capabilities",
         about: "What a token may do at paths.",
         verbs: VERBS,
-        fields: &[PATHS, PATH, field("token", Kind::Text, "The token.")],
+        fields: &[PATHS, PATH, Field::new("token", Kind::Text, "The token.")],
     },
     Route {
         pattern: "capabilities-accessor",
         about: "What the token with an accessor may do at paths.",
         verbs: VERBS,
-        fields: &[PATHS, PATH, field("accessor", Kind::Text, "The token's accessor.")],
+        fields: &[PATHS, PATH, Field::new("accessor", Kind::Text, "The token's accessor.")],
     },
     Route {
         pattern: "capabilities-self",
@@ -30,7 +30,7 @@ pub(crate) static ROUTES: &[Route] = &[
         fields: &[
             PATHS,
             PATH,
-            field("token", Kind::Text, "Accepted and ignored: it is the calling token that counts."),
+            Field::new("token", Kind::Text, "Accepted and ignored: it is the calling token that counts."),
         ],
     },
 ];
@@ -38,11 +38,11 @@ pub(crate) static ROUTES: &[Route] = &[
 const VERBS: &[Verb] = &[Verb {
     operation: Operation::Update,
     about: "Answers, for each path, the capabilities there; and under \"capabilities\" those of an only path.",
-    answer: &[field("capabilities", Kind::List, "Words of the policy language, or only root, or only deny.")],
+    answer: &[Field::new("capabilities", Kind::List, "Words of the policy language, or only root, or only deny.")],
 }];
 
-const PATHS: Field = field("paths", Kind::List, "The paths, without /v1/.");
-const PATH: Field = field("path", Kind::List, "The older name of \"paths\".");
+const PATHS: Field = Field::new("paths", Kind::List, "The paths, without /v1/.");
+const PATH: Field = Field::new("path", Kind::List, "The older name of \"paths\".");
 
 impl Core {
     /// Serves the three.

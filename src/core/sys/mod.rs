@@ -5,6 +5,7 @@ mod capabilities;
 mod cluster;
 mod config;
 mod describe;
+mod generate_root;
 mod help;
 mod host;
 mod keys;
@@ -13,6 +14,7 @@ mod mounts;
 mod node;
 mod openapi;
 mod plugins;
+pub(crate) mod policies;
 mod public;
 mod remount;
 mod settings;
@@ -20,6 +22,7 @@ mod tools;
 mod tune;
 mod ui;
 
+pub(crate) use generate_root::RootAttempt;
 pub(super) use keys::schedule;
 pub(super) use openapi::Documents;
 
@@ -28,7 +31,7 @@ use futures_util::future::BoxFuture;
 use super::authorize::Authorized;
 use super::mount::Class;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
-use super::{policies, wrap};
+use super::wrap;
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -101,6 +104,7 @@ static AREAS: &[Area] = &[
     Area { routes: node::ROUTES, serve: |core, ask| Box::pin(core.sys_node(ask)) },
     Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
+    Area { routes: generate_root::ROUTES, serve: |core, ask| Box::pin(core.sys_generate_root(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
 

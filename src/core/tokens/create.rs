@@ -48,7 +48,7 @@ impl Tokens<'_> {
             true => self.seal_batch(&entry)?,
             false => self.store(&mut entry, wish.id).await?,
         };
-        let auth = auth(&entry, id, entry.created);
+        let auth = auth(&entry, id, life);
         Ok(Response { auth: Some(auth), warnings, ..Response::default() })
     }
 

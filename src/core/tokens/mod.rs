@@ -68,8 +68,8 @@ fn find(authorized: &Authorized) -> Result<(&'static Route, Vec<&str>)> {
     let found = Route::find(routes::ROUTES, path);
     let (route, params) = found.ok_or_else(super::sys::unsupported_path)?;
     let is_folder = route.serves(Operation::List);
-    // A list is of a folder, and a folder's slash is part of the path anywhere else.
-    if lists != is_folder && (lists || path.ends_with('/'))
+    // Only a folder's path may end with a slash, which a list's always does.
+    if !is_folder && (lists || path.ends_with('/'))
         || route.pattern.contains("{role_name}") && !params.first().copied().is_some_and(role::is_name)
     {
         return Err(super::sys::unsupported_path());
