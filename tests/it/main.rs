@@ -6,6 +6,7 @@ mod support;
 
 mod cli_commands;
 mod conformance;
+mod cve;
 mod differential;
 mod disk;
 mod failover;

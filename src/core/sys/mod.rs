@@ -24,6 +24,7 @@ mod ui;
 
 pub(crate) use generate_root::RootAttempt;
 pub(super) use keys::schedule;
+pub(super) use openapi::Documents;
 
 use futures_util::future::BoxFuture;
 

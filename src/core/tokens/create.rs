@@ -153,6 +153,10 @@ impl Tokens<'_> {
             Some(id) if token::store::record(self.txn, &salt.hash(&id)).await?.is_some() => {
                 return Err(Error::invalid("cannot create a token with a duplicate ID"));
             }
+            // What is left of the last token of that id is not the new one's: neither its cubbyhole nor its children.
+            Some(id) if self.txn.get(&keys::revoking(&salt.hash(&id))).await?.is_some() => {
+                return Err(Error::invalid("cannot create a token with a duplicate ID"));
+            }
             Some(id) => id,
         };
         token::store::create(self.txn, salt, &salt.hash(&id), entry);
