@@ -4,6 +4,7 @@ use clap::{ArgAction, CommandFactory};
 
 use super::args::Cli;
 use super::env::Brand;
+use super::near;
 use super::output::wrap;
 
 /// The help of the command at `path`.
@@ -34,13 +35,8 @@ pub fn incomplete(path: &[String], unknown: Option<&str>, brand: &Brand) -> Stri
     for name in path {
         command = command.find_subcommand(name).unwrap_or(command);
     }
-    let near = command
-        .get_subcommands()
-        .map(|sub| (strsim::damerau_levenshtein(unknown, sub.get_name()), sub.get_name()))
-        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
-        .min();
-    match near {
-        Some((_, name)) => format!("Unknown command {unknown:?}. Did you mean {name:?}?\n\n{help}"),
+    match near::nearest(unknown, command.get_subcommands().map(clap::Command::get_name)) {
+        Some(name) => format!("Unknown command {unknown:?}. Did you mean {name:?}?\n\n{help}"),
         None => format!("Unknown command {unknown:?}.\n\n{help}"),
     }
 }

@@ -4,6 +4,7 @@ mod authorize;
 pub mod background;
 pub mod commit;
 pub mod health;
+mod in_flight;
 pub mod join;
 pub mod mount;
 pub mod pipeline;
@@ -12,7 +13,7 @@ mod removal;
 pub mod role;
 pub mod sealing;
 pub mod sys;
-mod token_auth;
+mod tokens;
 pub mod views;
 mod wrap;
 
@@ -55,6 +56,10 @@ pub struct Settings {
     pub storage_type: String,
     /// Whether `sys/metrics` needs no token.
     pub unauthenticated_metrics: bool,
+    /// Whether `sys/in-flight-req` needs no token.
+    pub unauthenticated_in_flight: bool,
+    /// The configuration without its secrets, as `sys/config/state/sanitized` shows it.
+    pub sanitized: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One node's core. Cheap to clone.
@@ -98,6 +103,10 @@ pub struct Inner {
     policies: View<PolicyRecord>,
     tokens: View<token::Entry>,
     acls: authorize::AclCache,
+    /// The attempt to make a root token from unseal shares.
+    root_attempt: sys::RootAttempt,
+    /// Requests that are being served.
+    pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
     line: commit::Line,
     /// What joining this node's cluster has come to.
@@ -144,6 +153,8 @@ impl Core {
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
+            root_attempt: sys::RootAttempt::default(),
+            in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),
         }));

@@ -31,11 +31,12 @@ enum Proof {
 }
 
 /// Whether a request is most likely to end in one commit of its transaction and does nothing beside that: the writes of
-/// secret engines.
+/// secret engines and of tokens.
 fn commits(request: &Request) -> bool {
     let writes =
         matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch | Operation::Delete);
-    writes && !request.path.starts_with("sys/") && !request.path.starts_with("auth/")
+    let (mount, rest) = request.path.split_once('/').unwrap_or((&request.path, ""));
+    writes && mount != "sys" && (mount != "auth" || rest.starts_with("token/"))
 }
 
 impl Core {
@@ -44,6 +45,7 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
     pub async fn handle(&self, request: &Request) -> Result<Response> {
+        let _in_flight = self.in_flight.begin(request, self.runtime.clock.now());
         if let Some(answer) = self.public(request).await {
             return answer;
         }
@@ -181,12 +183,20 @@ impl Core {
         _audited: &Audited,
     ) -> Result<Response> {
         let mount = &authorized.mount;
+        if request.operation == Operation::Help {
+            return self.help(authorized);
+        }
         match mount.kind.as_str() {
             "system" => self.sys(unsealed, txn, authorized, request).await,
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
             _ => {
                 let backend = catalog::find(&mount.kind, &mount.options).ok_or_else(super::sys::unsupported_path)?;
-                let cubbyhole = authorized.caller.as_ref().map(Caller::cubbyhole);
+                let caller = authorized.caller.as_ref();
+                if mount.kind == "cubbyhole" && caller.is_some_and(|caller| caller.entry.batch) {
+                    let text = "cubbyhole operations are only supported by 'service' type tokens";
+                    return Err(Error::invalid(text));
+                }
+                let cubbyhole = caller.map(Caller::cubbyhole);
                 let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
                 backend.handle(self.call(request, mount, &authorized.rest, cubbyhole.as_deref(), &mut view)).await
             }

@@ -236,6 +236,7 @@ async fn bind(
         max_request_size: options.max_request_size,
         max_request_duration: options.max_request_duration,
         headers: Headers::new(runtime.clock.clone(), tls.is_some(), custom),
+        under_way: super::service::UnderWay::default(),
     });
     let running = Running {
         local: listener.local(),

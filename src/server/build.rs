@@ -96,6 +96,9 @@ pub(super) fn settings(config: &Config) -> Settings {
         }
         .into(),
         unauthenticated_metrics: config.listeners.iter().any(|listener| listener.unauthenticated_metrics_access),
+        unauthenticated_in_flight: (config.listeners.iter())
+            .any(|listener| listener.unauthenticated_in_flight_requests_access),
+        sanitized: super::sanitized::shown(config),
     }
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod conformance;
+mod differential;
 mod disk;
 mod failover;
 mod forwarding;
@@ -13,5 +14,7 @@ mod listeners;
 mod membership;
 mod process;
 mod sealing;
+mod system;
 mod tidy;
+mod token_rules;
 mod tokens;

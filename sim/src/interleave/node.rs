@@ -66,6 +66,8 @@ pub async fn start(spec: Spec, runtime: Runtime) -> Result<Core, String> {
         max_lease_ttl: Duration::from_secs(32 * 24 * 3600),
         storage_type: "raft".into(),
         unauthenticated_metrics: false,
+        unauthenticated_in_flight: false,
+        sanitized: Default::default(),
     };
     let metrics = Metrics::new(runtime.clock.clone());
     let core = Core::new(runtime, settings, raft, Barrier::new(), metrics);

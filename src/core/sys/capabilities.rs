@@ -5,7 +5,44 @@ use serde_json::{Map, json};
 use crate::barrier::BarrierTxn;
 use crate::core::authorize::Authorized;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use crate::logical::Route;
+use crate::logical::route::{Field, Kind, Verb};
 use crate::token;
+
+/// The paths.
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "capabilities",
+        about: "What a token may do at paths.",
+        verbs: VERBS,
+        fields: &[PATHS, PATH, Field::new("token", Kind::Text, "The token.")],
+    },
+    Route {
+        pattern: "capabilities-accessor",
+        about: "What the token with an accessor may do at paths.",
+        verbs: VERBS,
+        fields: &[PATHS, PATH, Field::new("accessor", Kind::Text, "The token's accessor.")],
+    },
+    Route {
+        pattern: "capabilities-self",
+        about: "What the calling token may do at paths.",
+        verbs: VERBS,
+        fields: &[
+            PATHS,
+            PATH,
+            Field::new("token", Kind::Text, "Accepted and ignored: it is the calling token that counts."),
+        ],
+    },
+];
+
+const VERBS: &[Verb] = &[Verb {
+    operation: Operation::Update,
+    about: "Answers, for each path, the capabilities there; and under \"capabilities\" those of an only path.",
+    answer: &[Field::new("capabilities", Kind::List, "Words of the policy language, or only root, or only deny.")],
+}];
+
+const PATHS: Field = Field::new("paths", Kind::List, "The paths, without /v1/.");
+const PATH: Field = Field::new("path", Kind::List, "The older name of \"paths\".");
 
 impl Core {
     /// Serves the three.
@@ -15,8 +52,8 @@ impl Core {
         txn: &mut BarrierTxn,
         authorized: &Authorized,
         request: &Request,
-        area: &str,
     ) -> Result<Response> {
+        let (route, _) = Route::find(ROUTES, &authorized.rest).ok_or_else(super::unsupported_path)?;
         if !matches!(authorized.operation, Operation::Update | Operation::Create) {
             return Err(Error::Unsupported);
         }
@@ -25,7 +62,7 @@ impl Core {
             _ => return Err(Error::invalid("paths must be supplied")),
         };
         let salt = &unsealed.secrets.salt;
-        let hash = match area {
+        let hash = match route.pattern {
             "capabilities-self" => authorized.caller()?.hash,
             "capabilities-accessor" => {
                 let accessor = request.text("accessor")?.unwrap_or_default();
