@@ -29,8 +29,8 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
-use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use super::wrap;
+use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
