@@ -28,7 +28,7 @@ pub fn policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (path, text) = text.split_once('\n').unwrap_or(("secret/data/a", &text));
     let (Ok(path), Ok(policy)) = (paths::canonical(path), Policy::parse("fuzz", text)) else { return };
-    let acl = Acl::new([&Arc::new(policy)]);
+    let acl = Acl::new([&Arc::new(policy)], holdfast::runtime::UnixTime(0));
     let capabilities = acl.capabilities(&path);
     let denied = capabilities.contains(&"deny");
     for operation in [Operation::Read, Operation::Update, Operation::Create, Operation::Delete, Operation::Patch] {

@@ -10,7 +10,9 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask};
+use crate::policy::{Acl, Ask, Policy};
+use crate::runtime::UnixTime;
+use crate::runtime::point::mutant;
 use crate::token::{Entry, Hash, batch, cidr, keys};
 
 /// The token that a request came with, alive.
@@ -81,13 +83,13 @@ impl Core {
         request: &Request,
         spent: bool,
     ) -> Result<Option<Caller>> {
-        let Some(id) = &request.token else { return Ok(None) };
+        let Some(id) = super::wrap::presented(&unsealed.secrets.salt, request) else { return Ok(None) };
         let found = self.token_of(unsealed, txn, id.danger_expose_text()).await?;
         let Some(Live { hash, entry, revision, depth }) = found else { return Ok(None) };
         if entry.is_used_up() && !spent || !cidr::allows(&entry.bound_cidrs, &request.client.address) {
             return Ok(None);
         }
-        Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision, depth }))
+        Ok(Some(Caller { id: Arc::new(id), hash, entry, revision, depth }))
     }
 
     /// The record of a token that is alive, with all its parents.
@@ -118,7 +120,7 @@ impl Core {
             return self.token_with_parents(unsealed, txn, &hash).await;
         }
         let Some(entry) = batch::open(&unsealed.secrets.salt, id) else { return Ok(None) };
-        if entry.is_expired(self.runtime.clock.now()) {
+        if self.is_over(&entry) {
             return Ok(None);
         }
         let depth = self.parents(unsealed, txn, &entry).await?;
@@ -129,7 +131,7 @@ impl Core {
         let key = keys::token(hash);
         let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
         let Some(found) = found else { return Ok(None) };
-        if found.record.is_expired(self.runtime.clock.now()) || found.record.orphaning {
+        if self.is_over(&found.record) || found.record.orphaning {
             return Ok(None);
         }
         txn.below().expect(&key, found.revision);
@@ -139,16 +141,14 @@ impl Core {
 
     /// How many parents a token has, if all of them live.
     async fn parents(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, entry: &Entry) -> Result<Option<usize>> {
-        let now = self.runtime.clock.now();
-        let mut next = entry.parent;
+        let mut next = entry.parent.filter(|_| !mutant("parents-not-asked"));
         let mut depth = 0;
         while let Some(hash) = next {
             let key = keys::token(&hash);
             let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
             let Some(found) = found else { return Ok(None) };
             depth += 1;
-            let expired = found.record.is_expired(now) && !crate::runtime::point::mutant("late-expiry");
-            if expired || depth >= limits::TOKEN_DEPTH_MAX {
+            if self.is_over(&found.record) || depth >= limits::TOKEN_DEPTH_MAX {
                 return Ok(None);
             }
             txn.below().expect(&key, found.revision);
@@ -156,6 +156,11 @@ impl Core {
             next = found.record.parent.filter(|_| !found.record.orphaning);
         }
         Ok(Some(depth))
+    }
+
+    /// Whether a token's life has ended by this node's clock.
+    fn is_over(&self, entry: &Entry) -> bool {
+        entry.is_expired(self.runtime.clock.now()) && !mutant("late-expiry")
     }
 
     /// Checks the request against the caller's policies.
@@ -224,7 +229,7 @@ impl Core {
                 revisions.push(0);
             }
         }
-        Ok(self.acls.get(names, &revisions, || Acl::new(&policies)))
+        Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
     }
 }
 
@@ -250,14 +255,15 @@ impl AclCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+    fn get(&self, names: &[String], revisions: &[u64], now: UnixTime, policies: &[Arc<Policy>]) -> Arc<Acl> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, acl)) = cache.get(names)
             && known == revisions
+            && acl.holds(now)
         {
             return Arc::clone(acl);
         }
-        let acl = Arc::new(compile());
+        let acl = Arc::new(Acl::new(policies, now));
         if cache.len() >= limits::VIEW_RECORDS {
             cache.pop_first();
         }

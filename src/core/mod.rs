@@ -14,6 +14,7 @@ pub mod role;
 pub mod sealing;
 pub mod sys;
 mod tokens;
+mod upgrade;
 pub mod views;
 mod wrap;
 
@@ -103,6 +104,8 @@ pub struct Inner {
     policies: View<PolicyRecord>,
     tokens: View<token::Entry>,
     acls: authorize::AclCache,
+    /// OpenAPI documents for everybody.
+    documents: sys::Documents,
     /// The attempt to make a root token from unseal shares.
     root_attempt: sys::RootAttempt,
     /// Requests that are being served.
@@ -153,6 +156,7 @@ impl Core {
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
+            documents: sys::Documents::default(),
             root_attempt: sys::RootAttempt::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),

@@ -168,7 +168,10 @@ impl Core {
         let salt = Salt(entropy.bytes());
         txn.put(schema::key(Kind::ClusterSecret, schema::TOKEN_SALT), &seal::init::encode(&salt.0));
         txn.put(schema::key(Kind::ClusterSecret, schema::COOKIE_KEY), &seal::init::encode(&entropy.bytes()));
-        txn.put(super::policies::key("default"), &super::policies::encode("default", builtin::DEFAULT_TEXT, 1, now));
+        txn.put(
+            super::policies::key("default"),
+            &super::policies::Stored::new("default", builtin::DEFAULT_TEXT, now).encode(),
+        );
         for mount in self.first_mounts() {
             txn.put(mount.key(), &mount.encode());
         }
@@ -203,6 +206,7 @@ impl Core {
             external_entropy_access: false,
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            upgrading: false,
             moved: None,
         };
         vec![
@@ -218,6 +222,9 @@ impl Core {
     /// `PUT sys/unseal`: takes a share, or drops all with `reset`.
     pub(crate) async fn unseal(&self, request: &Request) -> Result<Response> {
         if request.flag("reset")?.unwrap_or(false) {
+            if self.secrets_now().is_some() {
+                return Err(Error::invalid("vault is unsealed"));
+            }
             self.with_progress(|progress| progress.reset());
             self.drop_held_seal_key();
             return self.seal_status(Vec::new()).await;
@@ -226,6 +233,9 @@ impl Core {
             return Err(Error::invalid("cannot migrate: there is no seal migration under way"));
         }
         let share = request.text("key")?.unwrap_or_default();
+        if share.is_empty() {
+            return Err(Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true"));
+        }
         let Some(config) = self.seal_config().await? else {
             return Err(Error::invalid("Vault is not initialized"));
         };

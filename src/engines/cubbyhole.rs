@@ -14,7 +14,14 @@ impl Backend for Cubbyhole {
         Box::pin(async move {
             let root = root(&call)?;
             let request = call.request;
-            let response = kv1::objects(call, &root).await?;
+            let is_wrapped = request.operation == Operation::Read && call.path == "response";
+            let mut response = kv1::objects(call, &root).await?;
+            if is_wrapped {
+                response = response.warn(
+                    "Reading from 'cubbyhole/response' is deprecated. Please use sys/wrapping/unwrap to unwrap responses, \
+                     as it provides additional security checks and other benefits.",
+                );
+            }
             let known: &[&str] = if request.operation == Operation::List { &["after", "limit"] } else { &[] };
             Ok(fields::warn_of_unknown(request, known, response))
         })

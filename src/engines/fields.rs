@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::backend::MountTxn;
 use crate::logical::route::{Field, Kind};
-use crate::logical::{Error, Request, Response, Result, Route};
+use crate::logical::{Error, Request, Response, Result};
 
 /// Of a listing: where it begins.
 pub(crate) const AFTER: Field =
@@ -30,7 +30,7 @@ pub(super) fn writable(path: &str) -> Result<&str> {
 }
 
 /// Whole seconds of a duration that may be negative; fractions are cut off.
-pub(super) fn signed_seconds(request: &Request, field: &str) -> Result<Option<i64>> {
+pub(crate) fn signed_seconds(request: &Request, field: &str) -> Result<Option<i64>> {
     let Some(text) = request.text(field)? else { return Ok(None) };
     let text = text.trim();
     if text.is_empty() {
@@ -66,12 +66,6 @@ pub(crate) fn warn_of_unknown(request: &Request, known: &[&str], response: Respo
         return response;
     }
     response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" ")))
-}
-
-/// As [`warn_of_unknown`], with the fields of a route.
-pub(crate) fn warn_beyond(route: &Route, request: &Request, response: Response) -> Response {
-    let known: Vec<&str> = route.fields.iter().map(|field| field.name).collect();
-    warn_of_unknown(request, &known, response)
 }
 
 /// Lists the names below `root` + `folder`; 404 if there are none.

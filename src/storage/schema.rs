@@ -50,6 +50,8 @@ pub enum Kind {
     Pending = 0x47,
     /// Sealed: one record a token role, by namespace and name.
     TokenRole = 0x48,
+    /// Sealed: time to policy, ordered by the policies' ends.
+    PolicyExpiry = 0x49,
     /// Sealed: what was set for the whole cluster while it runs, one record each, by name.
     Setting = 0x50,
     /// Sealed: data of a mount, by namespace, mount UUID and the backend's own path.

@@ -5,6 +5,7 @@ pub mod cidr;
 pub mod entry;
 pub mod grant;
 pub mod id;
+pub mod jwt;
 pub mod keys;
 pub mod role;
 pub mod store;

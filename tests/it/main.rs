@@ -4,15 +4,22 @@
 
 mod support;
 
+mod cli_commands;
 mod conformance;
+mod cve;
+mod differential;
 mod disk;
 mod failover;
 mod forwarding;
 mod input;
+mod kv;
 mod listeners;
 mod membership;
+mod policies;
 mod process;
 mod sealing;
 mod system;
 mod tidy;
+mod token_rules;
 mod tokens;
+mod wrapping;

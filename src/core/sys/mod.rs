@@ -14,6 +14,7 @@ mod mounts;
 mod node;
 mod openapi;
 mod plugins;
+mod policies;
 mod public;
 mod remount;
 mod settings;
@@ -23,13 +24,14 @@ mod ui;
 
 pub(crate) use generate_root::RootAttempt;
 pub(super) use keys::schedule;
+pub(super) use openapi::Documents;
 
 use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
+use super::wrap;
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
-use super::{policies, wrap};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -81,17 +83,11 @@ static AREAS: &[Area] = &[
     Area { routes: mounts::ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Secret)) },
     Area { routes: mounts::AUTH_ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Auth)) },
     Area { routes: ui::ROUTES, serve: |core, ask| Box::pin(core.sys_ui(ask)) },
-    Area {
-        routes: policies::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)),
-    },
-    Area {
-        routes: capabilities::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)),
-    },
+    Area { routes: policies::ROUTES, serve: |core, ask| Box::pin(core.sys_policies(ask)) },
+    Area { routes: capabilities::ROUTES, serve: |core, ask| Box::pin(core.sys_capabilities(ask)) },
     Area {
         routes: wrap::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)),
+        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, ask.route.pattern)),
     },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },

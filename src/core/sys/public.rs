@@ -258,7 +258,7 @@ impl Core {
         self.active()?;
         self.linearize().await?;
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
-        self.openapi(&router, None, request)
+        self.documents.get(&router, request, || self.openapi(&router, None, request))
     }
 
     async fn wrapping_lookup(&self, request: &Request) -> Result<Response> {

@@ -1,7 +1,7 @@
 //! The paths of KV version 2.
 
 use crate::engines::fields::{AFTER, KEYS, LIMIT};
-use crate::logical::route::{Field, Kind, field, verb};
+use crate::logical::route::{Field, Kind, Verb};
 use crate::logical::{Operation, Route};
 
 pub(super) const CONFIG: &str = "config";
@@ -19,12 +19,12 @@ pub(super) static ROUTES: &[Route] = &[
         pattern: CONFIG,
         about: "Settings that hold for every key of the mount.",
         verbs: &[
-            verb(
+            Verb::new(
                 Operation::Read,
                 "Reads the settings.",
                 &[MAX_VERSIONS, CAS_REQUIRED, META_CAS_REQUIRED, DELETE_AFTER],
             ),
-            verb(Operation::Update, "Changes settings; those that are not given stay.", &[]),
+            Verb::new(Operation::Update, "Changes settings; those that are not given stay.", &[]),
         ],
         fields: &[MAX_VERSIONS, CAS_REQUIRED, META_CAS_REQUIRED, DELETE_AFTER],
     },
@@ -32,14 +32,18 @@ pub(super) static ROUTES: &[Route] = &[
         pattern: DATA,
         about: "The data of a key, version by version.",
         verbs: &[
-            verb(Operation::Read, "Reads a version, without \"version\" the latest.", &[SECRET, VERSION_METADATA]),
-            verb(Operation::Update, "Writes a new version.", VERSION_ANSWER),
-            verb(Operation::Patch, "Writes a new version: the latest with a JSON merge patch applied.", VERSION_ANSWER),
-            verb(Operation::Delete, "Marks the latest version as deleted.", &[]),
+            Verb::new(Operation::Read, "Reads a version, without \"version\" the latest.", &[SECRET, VERSION_METADATA]),
+            Verb::new(Operation::Update, "Writes a new version.", VERSION_ANSWER),
+            Verb::new(
+                Operation::Patch,
+                "Writes a new version: the latest with a JSON merge patch applied.",
+                VERSION_ANSWER,
+            ),
+            Verb::new(Operation::Delete, "Marks the latest version as deleted.", &[]),
         ],
         fields: &[
-            field("data", Kind::Any, "The object to store, or the merge patch."),
-            field(
+            Field::new("data", Kind::Any, "The object to store, or the merge patch."),
+            Field::new(
                 "options",
                 Kind::Any,
                 "An object; \"cas\" in it is the number of the version that must be the latest, 0 for none.",
@@ -50,40 +54,44 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: DELETE,
         about: "Marks versions of a key as deleted. Their data stays and can be brought back.",
-        verbs: &[verb(Operation::Update, "Marks versions as deleted.", &[])],
+        verbs: &[Verb::new(Operation::Update, "Marks versions as deleted.", &[])],
         fields: &[VERSIONS],
     },
     Route {
         pattern: UNDELETE,
         about: "Brings deleted versions of a key back.",
-        verbs: &[verb(Operation::Update, "Takes the marks back.", &[])],
+        verbs: &[Verb::new(Operation::Update, "Takes the marks back.", &[])],
         fields: &[VERSIONS],
     },
     Route {
         pattern: DESTROY,
         about: "Removes the data of versions of a key for good.",
-        verbs: &[verb(Operation::Update, "Removes the data.", &[])],
+        verbs: &[Verb::new(Operation::Update, "Removes the data.", &[])],
         fields: &[VERSIONS],
     },
     Route {
         pattern: METADATA,
         about: "What is known of a key beside its data; lists of keys.",
         verbs: &[
-            verb(Operation::Read, "Reads settings, custom metadata and the list of versions.", METADATA_ANSWER),
-            verb(
+            Verb::new(Operation::Read, "Reads settings, custom metadata and the list of versions.", METADATA_ANSWER),
+            Verb::new(
                 Operation::Update,
                 "Changes settings and replaces the custom metadata; makes the key if there is none.",
                 &[],
             ),
-            verb(Operation::Patch, "Changes settings and custom metadata by a JSON merge patch.", &[]),
-            verb(Operation::Delete, "Removes the key with all its versions for good.", &[]),
-            verb(Operation::List, "Lists keys and folders.", &[KEYS]),
+            Verb::new(Operation::Patch, "Changes settings and custom metadata by a JSON merge patch.", &[]),
+            Verb::new(Operation::Delete, "Removes the key with all its versions for good.", &[]),
+            Verb::new(Operation::List, "Lists keys and folders.", &[KEYS]),
         ],
         fields: &[
             MAX_VERSIONS,
             CAS_REQUIRED,
             META_CAS_REQUIRED,
-            field("metadata_cas", Kind::Integer, "The number of changes that the metadata must have had, 0 for none."),
+            Field::new(
+                "metadata_cas",
+                Kind::Integer,
+                "The number of changes that the metadata must have had, 0 for none.",
+            ),
             DELETE_AFTER,
             CUSTOM,
             AFTER,
@@ -93,12 +101,16 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: DETAILED_METADATA,
         about: "Lists keys together with their metadata.",
-        verbs: &[verb(
+        verbs: &[Verb::new(
             Operation::List,
             "Lists keys and folders.",
             &[
                 KEYS,
-                field("key_info", Kind::Any, "For each name what metadata/ answers; an empty object for a folder."),
+                Field::new(
+                    "key_info",
+                    Kind::Any,
+                    "For each name what metadata/ answers; an empty object for a folder.",
+                ),
             ],
         )],
         fields: &[AFTER, LIMIT],
@@ -106,53 +118,53 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: SUBKEYS,
         about: "The structure of a version without its values.",
-        verbs: &[verb(
+        verbs: &[Verb::new(
             Operation::Read,
             "Reads a version with null in place of its values.",
-            &[field("subkeys", Kind::Any, "The object without its values."), VERSION_METADATA],
+            &[Field::new("subkeys", Kind::Any, "The object without its values."), VERSION_METADATA],
         )],
-        fields: &[VERSION, field("depth", Kind::Integer, "So many levels are shown; all for 0, the default.")],
+        fields: &[VERSION, Field::new("depth", Kind::Integer, "So many levels are shown; all for 0, the default.")],
     },
 ];
 
-const MAX_VERSIONS: Field = field(
+const MAX_VERSIONS: Field = Field::new(
     "max_versions",
     Kind::Integer,
     "Versions kept of each key; the larger of the mount's and the key's number holds, and 10 if both are 0.",
 );
 const CAS_REQUIRED: Field =
-    field("cas_required", Kind::Flag, "Whether each write must say which version is the latest.");
+    Field::new("cas_required", Kind::Flag, "Whether each write must say which version is the latest.");
 const META_CAS_REQUIRED: Field =
-    field("metadata_cas_required", Kind::Flag, "Whether each change of metadata must give \"metadata_cas\".");
-const DELETE_AFTER: Field = field(
+    Field::new("metadata_cas_required", Kind::Flag, "Whether each change of metadata must give \"metadata_cas\".");
+const DELETE_AFTER: Field = Field::new(
     "delete_version_after",
     Kind::Duration,
     "How long a version lives; the shorter of the mount's and the key's time holds. 0 is for ever. A negative time of the \
      mount turns this off for all its keys.",
 );
 const CUSTOM: Field =
-    field("custom_metadata", Kind::Map, "At most 64 pairs of texts; a name has at most 128 bytes, a value 512.");
-const VERSION: Field = field("version", Kind::Integer, "Which version is read; 0, the default, is the latest.");
-const VERSIONS: Field = field("versions", Kind::List, "Numbers of versions.");
-const SECRET: Field = field("data", Kind::Any, "The object, null if it was deleted.");
-const VERSION_METADATA: Field = field("metadata", Kind::Any, "What is known of this version.");
+    Field::new("custom_metadata", Kind::Map, "At most 64 pairs of texts; a name has at most 128 bytes, a value 512.");
+const VERSION: Field = Field::new("version", Kind::Integer, "Which version is read; 0, the default, is the latest.");
+const VERSIONS: Field = Field::new("versions", Kind::List, "Numbers of versions.");
+const SECRET: Field = Field::new("data", Kind::Any, "The object, null if it was deleted.");
+const VERSION_METADATA: Field = Field::new("metadata", Kind::Any, "What is known of this version.");
 
 /// What is answered of a version that was written.
 const VERSION_ANSWER: &[Field] = &[
     CREATED,
-    field("custom_metadata", Kind::Map, "The key's, null if it has none."),
-    field("deletion_time", Kind::Text, "When it was or will be deleted (RFC 3339); empty for never."),
-    field("destroyed", Kind::Flag, "Whether the data was removed for good."),
-    field("version", Kind::Integer, "Its number."),
+    Field::new("custom_metadata", Kind::Map, "The key's, null if it has none."),
+    Field::new("deletion_time", Kind::Text, "When it was or will be deleted (RFC 3339); empty for never."),
+    Field::new("destroyed", Kind::Flag, "Whether the data was removed for good."),
+    Field::new("version", Kind::Integer, "Its number."),
 ];
 
 const METADATA_ANSWER: &[Field] = &[
     CREATED,
-    field("updated_time", Kind::Text, "When the key was last changed (RFC 3339)."),
-    field("current_version", Kind::Integer, "The latest version; 0 if none was written."),
-    field("oldest_version", Kind::Integer, "The oldest version kept; 0 until one had to go."),
-    field("current_metadata_version", Kind::Integer, "How often the metadata was changed."),
-    field("versions", Kind::Any, "What is known of each version, by number."),
+    Field::new("updated_time", Kind::Text, "When the key was last changed (RFC 3339)."),
+    Field::new("current_version", Kind::Integer, "The latest version; 0 if none was written."),
+    Field::new("oldest_version", Kind::Integer, "The oldest version kept; 0 until one had to go."),
+    Field::new("current_metadata_version", Kind::Integer, "How often the metadata was changed."),
+    Field::new("versions", Kind::Any, "What is known of each version, by number."),
     MAX_VERSIONS,
     CAS_REQUIRED,
     META_CAS_REQUIRED,
@@ -160,4 +172,4 @@ const METADATA_ANSWER: &[Field] = &[
     CUSTOM,
 ];
 
-const CREATED: Field = field("created_time", Kind::Text, "When it was made (RFC 3339).");
+const CREATED: Field = Field::new("created_time", Kind::Text, "When it was made (RFC 3339).");

@@ -208,6 +208,7 @@ fn a_patch_is_a_new_version() {
     let read = shown(mount.read("data/p", json!({})));
     assert_eq!(read["data"], json!({"a": {"c": [1, 2], "d": 2}, "z": null}));
     assert_eq!(shown(mount.run(Operation::Patch, "data/p", json!({"data": null})))["version"], 3);
+    assert_eq!(shown(mount.read("data/p", json!({})))["data"], Value::Null);
 }
 
 #[test]
