@@ -326,7 +326,7 @@ async fn every_operation_of_the_document_is_served_and_has_help() {
     let all = operations(&document);
     assert!(all.len() > 150, "{}", all.len());
     for (operation, path) in all {
-        let help = node.call(Help, path.trim_end_matches('/'), &node.root, json!({})).await;
+        let help = node.call(Help, &path, &node.root, json!({})).await;
         let help = help.unwrap_or_else(|error| panic!("help of {path}: {error}")).raw.expect("a bare answer");
         let help: Value = serde_json::from_slice(&help.body).expect("JSON");
         assert!(help["help"].as_str().is_some_and(|text| text.contains("## DESCRIPTION")), "{path}: {help}");
