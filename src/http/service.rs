@@ -12,7 +12,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::Body;
 
-use crate::core::{Client, Error, Request, Response, Result};
+use crate::core::{Client, Error, Operation, Request, Response, Result};
 use crate::runtime::{Clock, Entropy, Offload, Pool};
 use crate::telemetry::Metrics;
 
@@ -107,7 +107,7 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let head = router::head(&parts, self.canonical)?;
-        if head.path == HEALTH {
+        if head.path == HEALTH && head.operation != Operation::Help {
             return match head.is_get {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
                 false => Err(Refusal::NoSuchMethod),

@@ -29,8 +29,8 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
-use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use super::wrap;
+use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -136,7 +136,10 @@ impl Core {
 }
 
 fn find(path: &str) -> Option<(&'static Area, &'static Route, Params<'_>)> {
-    AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)))
+    let found =
+        AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)));
+    // `mounts/` names no mount, and is not `mounts` either: a policy may deny that.
+    found.filter(|(_, route, params)| params.first() != Some(&"") || route.serves(Operation::List))
 }
 
 /// The error of a path that the mount does not know.
