@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 
 use super::commands::Command;
 use super::context::Global;
-use super::output;
+use super::{near, output};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -72,31 +72,53 @@ pub fn parse(args: Vec<String>) -> Invocation {
 fn rewrite(root: &clap::Command, args: Vec<String>) -> Result<Vec<String>, Invocation> {
     let mut command = root;
     let mut path = Vec::new();
+    // Help is asked for anywhere before "--".
+    let helps = args.iter().take_while(|arg| *arg != "--").any(|arg| matches!(arg.as_str(), "-h" | "-help" | "--help"));
     let mut plain = vec![root.get_name().to_string()];
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         if arg == "--" {
             break_off(&mut plain, args.by_ref(), None);
         } else if arg.len() > 1 && arg.starts_with('-') {
-            let flag = arg.strip_prefix("--").unwrap_or(&arg[1..]);
-            if matches!(flag, "h" | "help") {
-                return Err(Invocation::Help(path));
+            if helps {
+                continue;
             }
+            let flag = arg.strip_prefix("--").unwrap_or(&arg[1..]);
             plain.extend(rewrite_flag(command, flag, &mut args).map_err(Invocation::Failed)?);
         } else if let Some(sub) = command.find_subcommand(&arg) {
             command = sub;
             path.push(sub.get_name().to_string());
             plain.push(sub.get_name().to_string());
+        } else if command.has_subcommands() && (arg == "help" || helps) {
+            return Err(Invocation::Help(help_path(command, path, args)));
         } else if command.has_subcommands() {
             return Err(Invocation::Incomplete { path, unknown: Some(arg) });
+        } else if helps {
+            break;
         } else {
             break_off(&mut plain, args.by_ref(), Some(arg));
         }
+    }
+    if helps {
+        return Err(Invocation::Help(path));
     }
     if command.has_subcommands() {
         return Err(Invocation::Incomplete { path, unknown: None });
     }
     Ok(plain)
+}
+
+/// Whom `help kv get` asks about: what follows, as far as it names commands.
+fn help_path(command: &clap::Command, mut path: Vec<String>, words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut command = command;
+    for word in words {
+        match command.find_subcommand(&word) {
+            Some(sub) => command = sub,
+            None => break,
+        }
+        path.push(word);
+    }
+    path
 }
 
 /// From here on everything is positional. What looks like a flag all the same is pointed out.
@@ -132,7 +154,10 @@ fn rewrite_flag(
         Some((name, value)) => (name, Some(value.to_string())),
         None => (flag, None),
     };
-    let arg = find(command, name).ok_or_else(|| format!("flag provided but not defined: -{name}"))?;
+    let arg = find(command, name).ok_or_else(|| {
+        let flags = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(Arg::get_long);
+        near::hint(format!("flag provided but not defined: -{name}"), name, "-", flags)
+    })?;
     let long = arg.get_long().unwrap_or(name);
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         let on = value.as_deref().map_or(Ok(true), boolean).map_err(|reason| {
@@ -151,7 +176,8 @@ fn rewrite_flag(
     }
 }
 
-fn find<'a>(command: &'a clap::Command, name: &str) -> Option<&'a Arg> {
+/// The flag of a command that has this name or alias.
+pub fn find<'a>(command: &'a clap::Command, name: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| {
         arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
     })
@@ -181,6 +207,11 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 /// An integer flag.
 pub fn integer(text: &str) -> Result<i64, String> {
     text.trim().parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+}
+
+/// An integer flag that is not negative.
+pub fn unsigned(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
 }
 
 /// A switch's value.
@@ -234,7 +265,21 @@ mod tests {
         assert_eq!(plain("read -field"), r#"Failed("flag needs an argument: -field")"#);
         assert!(plain("write -force=maybe a").contains("invalid boolean value"));
         assert_eq!(plain("kv gte"), r#"Incomplete { path: ["kv"], unknown: Some("gte") }"#);
-        assert_eq!(plain("kv put -h"), r#"Help(["kv", "put"])"#);
+        for (line, path) in [
+            ("kv put -h", r#"["kv", "put"]"#),
+            ("kv put secret/a -cas=x --help", r#"["kv", "put"]"#),
+            ("-h", "[]"),
+            ("help", "[]"),
+            ("help kv put x", r#"["kv", "put"]"#),
+            ("kv help put", r#"["kv", "put"]"#),
+            ("-help kv", r#"["kv"]"#),
+            ("kv nope -h", r#"["kv"]"#),
+        ] {
+            assert_eq!(plain(line), format!("Help({path})"), "{line}");
+        }
+        assert_eq!(plain("read -- -h"), "read -- -h");
+        let near = |line: &str| plain(line).contains("Did you mean");
+        assert!(near("read -fromat=json x") && near("kv put -case=1 a b=c") && !near("read -xyz a"));
         let failed = |line: &str| match parse(words(line)) {
             Invocation::Failed(message) => message,
             other => format!("{other:?}"),

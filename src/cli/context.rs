@@ -4,8 +4,10 @@ use http::Method;
 
 use super::env::{Brand, Env};
 use super::output::Format;
-use super::{Failure, token_helper};
+use super::{Failure, progress, token_helper};
+use crate::client::proxy::Proxies;
 use crate::client::{ApiError, ApiRequest, ApiResponse, ApiSecret, Client, ClientConfig, ClientError};
+use crate::policy::root_paths;
 use crate::runtime::Runtime;
 
 /// Flags that every command takes.
@@ -110,7 +112,11 @@ impl Context {
 
     /// A client by flags, environment and token helper, in this order.
     pub async fn client(&self) -> Result<Client, Failure> {
-        let mut config = ClientConfig::from_env(|name| self.env.setting(name)).map_err(Failure::server)?;
+        let config = ClientConfig::from_env(|name| self.env.named(name));
+        let mut config = config.map_err(|reason| Failure::server(format!("failed to read environment: {reason}")))?;
+        if config.proxies.all.is_none() {
+            config.proxies = Proxies::from_env(|name| self.env.var(name));
+        }
         // People see a failure at once and repeat the command themselves; scripts ask for retries.
         if self.env.setting("MAX_RETRIES").is_none() {
             config.max_retries = 0;
@@ -168,19 +174,19 @@ impl Context {
     /// Sends a request, or prints what it would be. The failure's exit code is 2, its message the error's text.
     pub async fn send(&self, client: &Client, request: ApiRequest) -> Result<ApiResponse, Failure> {
         self.instead(client, &request)?;
-        client.send(request).await.map_err(failure)
+        progress::during(WAITING, client.send(request)).await.map_err(failure)
     }
 
     /// As [`Context::send`], for paths that may not be there.
     pub async fn logical(&self, client: &Client, request: ApiRequest) -> Result<Option<ApiSecret>, Failure> {
         self.instead(client, &request)?;
-        client.logical(request).await.map_err(failure)
+        progress::during(WAITING, client.logical(request)).await.map_err(failure)
     }
 
     /// As [`Context::send`], for writes. A 404 may carry warnings, which are printed after the error.
     pub async fn write(&self, client: &Client, request: ApiRequest) -> Result<Option<ApiSecret>, Failure> {
         self.instead(client, &request)?;
-        match client.send(request).await {
+        match progress::during(WAITING, client.send(request)).await {
             Ok(response) => Ok(response.secret()),
             Err(ClientError::Api(error)) => Err(api_failure(self, &error)),
             Err(error) => Err(failure(error)),
@@ -268,9 +274,11 @@ fn policy(request: &ApiRequest) -> String {
         "LIST" => &["list"],
         _ => &["create", "update"],
     };
-    let capabilities: Vec<String> = capabilities.iter().map(|name| format!("{name:?}")).collect();
+    let sudo = root_paths::sudo_required(&request.path).then_some("sudo");
+    let capabilities: Vec<String> = capabilities.iter().copied().chain(sudo).map(|name| format!("{name:?}")).collect();
     format!("path {:?} {{\n  capabilities = [{}]\n}}", request.path, capabilities.join(", "))
 }
 
+const WAITING: &str = "Waiting for the server";
 const HTTP: &str = "HTTP Options";
 const OUTPUT: &str = "Output Options";

@@ -23,7 +23,15 @@ impl Env {
 
     /// A setting of this product: `setting("ADDR")`.
     pub fn setting(&self, name: &str) -> Option<String> {
-        PREFIXES.iter().find_map(|prefix| self.var(&format!("{prefix}{name}")))
+        self.named(name).map(|(_, value)| value)
+    }
+
+    /// As [`Env::setting`], with the name of the variable that it is from.
+    pub fn named(&self, name: &str) -> Option<(String, String)> {
+        PREFIXES
+            .iter()
+            .map(|prefix| format!("{prefix}{name}"))
+            .find_map(|name| self.var(&name).map(|value| (name, value)))
     }
 
     /// Any variable by its whole name, if it is not empty.
@@ -73,6 +81,7 @@ mod tests {
         let env = Env::of(&[("VAULT_ADDR", "v"), ("BAO_ADDR", "b"), ("HOLDFAST_ADDR", ""), ("VAULT_TOKEN", "t")]);
         assert_eq!(env.setting("ADDR").as_deref(), Some("b"));
         assert_eq!(env.setting("TOKEN").as_deref(), Some("t"));
+        assert_eq!(env.named("TOKEN"), Some(("VAULT_TOKEN".into(), "t".into())));
         assert_eq!(env.setting("FORMAT"), None);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::address::{Address, Target};
 use super::config::TlsFiles;
+use super::proxy::{Proxies, Proxy};
 use super::{ApiResponse, ClientConfig, HttpRequest, tls};
 use crate::runtime::{Runtime, Stream};
 
@@ -29,7 +30,7 @@ pub struct Broken {
 pub struct Pool {
     runtime: Runtime,
     tls_files: TlsFiles,
-    proxy: Option<String>,
+    proxies: Proxies,
     tls: OnceCell<Result<Arc<rustls::ClientConfig>, String>>,
     idle: Mutex<BTreeMap<Target, Vec<Sender>>>,
 }
@@ -42,7 +43,7 @@ impl Pool {
         Pool {
             runtime,
             tls_files: config.tls.clone(),
-            proxy: config.proxy.clone(),
+            proxies: config.proxies.clone(),
             tls: OnceCell::new(),
             idle: Mutex::default(),
         }
@@ -51,7 +52,8 @@ impl Pool {
     /// Sends one request and reads the whole answer. A kept connection that turns out to be closed before anything was
     /// sent is replaced by a new one.
     pub(crate) async fn send(&self, address: &Address, request: HttpRequest) -> Result<ApiResponse, Broken> {
-        let mut http = into_http(address, request)?;
+        let proxy = self.proxies.of(address).map_err(|reason| Broken { reason, sent: false })?;
+        let mut http = into_http(address, request, proxy.as_ref())?;
         while let Some(mut sender) = self.take(address) {
             if sender.ready().await.is_err() {
                 continue;
@@ -64,7 +66,7 @@ impl Pool {
                 },
             }
         }
-        let mut sender = self.connect(address).await?;
+        let mut sender = self.connect(address, proxy.as_ref()).await?;
         match sender.try_send_request(http).await {
             Ok(response) => self.finish(address, sender, response).await,
             Err(mut error) => {
@@ -113,9 +115,9 @@ impl Pool {
         config.clone().map_err(|reason| format!("failed to setup TLS config: {reason}"))
     }
 
-    async fn connect(&self, address: &Address) -> Result<Sender, Broken> {
+    async fn connect(&self, address: &Address, proxy: Option<&Proxy>) -> Result<Sender, Broken> {
         let not_sent = |reason: String| Broken { reason, sent: false };
-        let stream = self.stream(address).await.map_err(not_sent)?;
+        let stream = self.stream(address, proxy).await.map_err(not_sent)?;
         let stream = match address.target() {
             Target::Tcp { tls: true, host, .. } => {
                 let config = self.tls().await.map_err(not_sent)?;
@@ -133,17 +135,27 @@ impl Pool {
         Ok(sender)
     }
 
-    async fn stream(&self, address: &Address) -> Result<Stream, String> {
-        match (address.target(), &self.proxy) {
+    async fn stream(&self, address: &Address, proxy: Option<&Proxy>) -> Result<Stream, String> {
+        match (address.target(), proxy) {
             (Target::Unix(path), _) => {
                 let path = std::path::Path::new(path);
                 let stream = self.runtime.net.connect_unix(path).await;
                 stream.map_err(|error| format!("dial unix {}: connect: {}", path.display(), go_text(&error)))
             }
             (Target::Tcp { .. }, None) => self.dial(&address.authority()).await,
-            (Target::Tcp { .. }, Some(proxy)) => {
-                let proxy = Address::parse(proxy).map_err(|reason| format!("invalid proxy address: {reason}"))?;
-                tunnel(self.dial(&proxy.authority()).await?, &address.authority()).await
+            (Target::Tcp { tls, .. }, Some(proxy)) => {
+                let failed = |reason: String| format!("proxyconnect tcp: {reason}");
+                let stream = self.dial(&proxy.address.authority()).await.map_err(failed)?;
+                let stream = match proxy.address.target() {
+                    Target::Tcp { tls: true, host, .. } => {
+                        tls::connect(self.tls().await?, host, stream).await.map_err(failed)?
+                    }
+                    _ => stream,
+                };
+                match tls {
+                    true => tunnel(stream, &address.authority(), proxy).await.map_err(failed),
+                    false => Ok(stream),
+                }
             }
         }
     }
@@ -160,35 +172,50 @@ impl Pool {
     }
 }
 
-fn into_http(address: &Address, request: HttpRequest) -> Result<http::Request<Full<Bytes>>, Broken> {
+/// A proxy gets the whole URL of a request without TLS; one with TLS it does not see.
+fn into_http(
+    address: &Address,
+    request: HttpRequest,
+    proxy: Option<&Proxy>,
+) -> Result<http::Request<Full<Bytes>>, Broken> {
+    let proxy = proxy.filter(|_| !address.is_tls());
     let mut http = http::Request::new(Full::new(request.body));
     *http.method_mut() = request.method;
     // A path of ours is percent-encoded already; a redirect's may be anything.
-    let uri = request.path.parse();
+    let uri = match proxy {
+        Some(_) => format!("http://{}{}", address.authority(), request.path).parse(),
+        None => request.path.parse(),
+    };
     *http.uri_mut() = uri.map_err(|_| Broken { reason: format!("invalid path {:?}", request.path), sent: false })?;
     *http.headers_mut() = request.headers;
     if let Ok(host) = HeaderValue::from_str(&address.authority()) {
         http.headers_mut().insert(HOST, host);
     }
+    let authorization = proxy.and_then(|proxy| HeaderValue::from_str(proxy.authorization.as_deref()?).ok());
+    if let Some(authorization) = authorization {
+        http.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+    }
     Ok(http)
 }
 
 /// Asks an HTTP proxy for a connection to `authority` (RFC 9110, section 9.3.6).
-async fn tunnel(mut stream: Stream, authority: &str) -> Result<Stream, String> {
-    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    let failed = |error: std::io::Error| format!("proxyconnect tcp: {}", go_text(&error));
+async fn tunnel(mut stream: Stream, authority: &str, proxy: &Proxy) -> Result<Stream, String> {
+    let authorization = proxy.authorization.as_ref();
+    let authorization = authorization.map_or_else(String::new, |value| format!("Proxy-Authorization: {value}\r\n"));
+    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{authorization}\r\n");
+    let failed = |error: std::io::Error| go_text(&error);
     stream.write_all(request.as_bytes()).await.map_err(failed)?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= PROXY_HEAD_BYTES_MAX {
-            return Err("proxyconnect tcp: the proxy's answer is too long".to_string());
+            return Err("the proxy's answer is too long".to_string());
         }
         head.push(stream.read_u8().await.map_err(failed)?);
     }
     let head = String::from_utf8_lossy(&head);
     match head.split(' ').nth(1) {
         Some("200") => Ok(stream),
-        _ => Err(format!("proxyconnect tcp: {}", head.lines().next().unwrap_or("no answer"))),
+        _ => Err(head.lines().next().unwrap_or("no answer").to_string()),
     }
 }
 

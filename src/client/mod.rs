@@ -16,6 +16,8 @@ pub mod config;
 pub mod connection;
 pub mod encode;
 pub mod error;
+pub mod proxy;
+pub mod rate;
 pub mod secret;
 pub mod tls;
 
@@ -44,6 +46,7 @@ struct Inner {
     runtime: Runtime,
     config: ClientConfig,
     address: Result<Address, String>,
+    gate: Option<rate::Gate>,
     pool: Pool,
 }
 
@@ -178,7 +181,8 @@ impl Client {
     /// first request.
     pub fn new(runtime: Runtime, config: ClientConfig) -> Client {
         let address = Address::parse(&config.address);
-        Client(Arc::new(Inner { pool: Pool::new(runtime.clone(), &config), runtime, config, address }))
+        let gate = config.rate_limit.map(rate::Gate::new);
+        Client(Arc::new(Inner { pool: Pool::new(runtime.clone(), &config), runtime, config, address, gate }))
     }
 
     /// What it was made from.
@@ -240,6 +244,9 @@ impl Client {
         let address = self.0.address.clone().map_err(|reason| broken(reason, false))?;
         let http = self.http_request(&request)?;
         let retries = if request.once { 0 } else { self.0.config.max_retries };
+        if let Some(gate) = &self.0.gate {
+            gate.pass().await;
+        }
         match tokio::time::timeout(self.0.config.timeout, self.send_with_retries(&address, http, retries)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(Broken { reason, sent })) => Err(broken(reason, sent)),

@@ -74,9 +74,10 @@ impl HostPort {
         self.ip().is_some_and(|ip| ip.is_unspecified())
     }
 
-    /// The address with another port; `None` past the last.
+    /// The address with the next port; `None` past the last. Port 0, which stands for any free one, stays.
     pub fn next_port(&self) -> Option<HostPort> {
-        Some(HostPort { host: self.host.clone(), port: self.port.checked_add(1)? })
+        let port = if self.port == 0 { 0 } else { self.port.checked_add(1)? };
+        Some(HostPort { host: self.host.clone(), port })
     }
 
     fn ip(&self) -> Option<IpAddr> {

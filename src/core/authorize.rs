@@ -10,8 +10,10 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask};
-use crate::token::{Entry, Hash, keys};
+use crate::policy::{Acl, Ask, Policy};
+use crate::runtime::UnixTime;
+use crate::runtime::point::mutant;
+use crate::token::{Entry, Hash, batch, cidr, keys};
 
 /// The token that a request came with, alive.
 #[derive(Clone)]
@@ -24,6 +26,20 @@ pub(crate) struct Caller {
     pub entry: Arc<Entry>,
     /// Revision of the record.
     pub revision: u64,
+    /// How many parents it has.
+    pub depth: usize,
+}
+
+/// A token that is alive with all its parents.
+pub(crate) struct Live {
+    /// What stands for it in storage keys.
+    pub hash: Hash,
+    /// Its record.
+    pub entry: Arc<Entry>,
+    /// Revision of the record; 0 for a batch token, which is not stored.
+    pub revision: u64,
+    /// How many parents it has.
+    pub depth: usize,
 }
 
 impl Caller {
@@ -57,9 +73,9 @@ impl Authorized {
 }
 
 impl Core {
-    /// Finds the request's token, which must be alive together with all its parents. Their records join the read set,
-    /// so that nothing is committed under a tree that was revoked meanwhile. `spent` tells that this request has taken
-    /// its use already, which may have been the last.
+    /// Finds the request's token, which must be alive together with all its parents and used from where it may be. Their
+    /// records join the read set, so that nothing is committed under a tree that was revoked meanwhile. `spent` tells
+    /// that this request has taken its use already, which may have been the last.
     pub(crate) async fn authenticate(
         &self,
         unsealed: &Unsealed,
@@ -67,13 +83,13 @@ impl Core {
         request: &Request,
         spent: bool,
     ) -> Result<Option<Caller>> {
-        let Some(id) = &request.token else { return Ok(None) };
-        let hash = unsealed.secrets.salt.hash(id.danger_expose_text());
-        let Some((entry, revision)) = self.token_with_parents(unsealed, txn, &hash).await? else { return Ok(None) };
-        if entry.is_used_up() && !spent {
+        let Some(id) = super::wrap::presented(&unsealed.secrets.salt, request) else { return Ok(None) };
+        let found = self.token_of(unsealed, txn, id.danger_expose_text()).await?;
+        let Some(Live { hash, entry, revision, depth }) = found else { return Ok(None) };
+        if entry.is_used_up() && !spent || !cidr::allows(&entry.bound_cidrs, &request.client.address) {
             return Ok(None);
         }
-        Ok(Some(Caller { id: Arc::new(id.clone()), hash, entry, revision }))
+        Ok(Some(Caller { id: Arc::new(id), hash, entry, revision, depth }))
     }
 
     /// The record of a token that is alive, with all its parents.
@@ -84,33 +100,67 @@ impl Core {
         hash: &Hash,
     ) -> Result<Option<(Arc<Entry>, u64)>> {
         let found = self.token_with_parents(unsealed, txn, hash).await?;
-        Ok(found.filter(|(entry, _)| !entry.is_used_up()))
+        Ok(found.filter(|found| !found.entry.is_used_up()).map(|found| (found.entry, found.revision)))
     }
 
-    /// As [`Core::live_token`], but for a token whose last use may be under way.
-    async fn token_with_parents(
+    /// The token of an id, also of a batch token, if it is alive with all its parents.
+    pub(crate) async fn live_token_of(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
-        hash: &Hash,
-    ) -> Result<Option<(Arc<Entry>, u64)>> {
-        let now = self.runtime.clock.now();
-        let mut next = Some(*hash);
-        let mut first = None;
+        id: &str,
+    ) -> Result<Option<Live>> {
+        Ok(self.token_of(unsealed, txn, id).await?.filter(|found| !found.entry.is_used_up()))
+    }
+
+    /// As [`Core::live_token_of`], but for a token whose last use may be under way.
+    async fn token_of(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, id: &str) -> Result<Option<Live>> {
+        let hash = unsealed.secrets.salt.hash(id);
+        if !batch::is_batch(id) {
+            return self.token_with_parents(unsealed, txn, &hash).await;
+        }
+        let Some(entry) = batch::open(&unsealed.secrets.salt, id) else { return Ok(None) };
+        if self.is_over(&entry) {
+            return Ok(None);
+        }
+        let depth = self.parents(unsealed, txn, &entry).await?;
+        Ok(depth.map(|depth| Live { hash, entry: Arc::new(entry), revision: 0, depth }))
+    }
+
+    async fn token_with_parents(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, hash: &Hash) -> Result<Option<Live>> {
+        let key = keys::token(hash);
+        let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
+        let Some(found) = found else { return Ok(None) };
+        if self.is_over(&found.record) || found.record.orphaning {
+            return Ok(None);
+        }
+        txn.below().expect(&key, found.revision);
+        let depth = self.parents(unsealed, txn, &found.record).await?;
+        Ok(depth.map(|depth| Live { hash: *hash, entry: found.record, revision: found.revision, depth }))
+    }
+
+    /// How many parents a token has, if all of them live.
+    async fn parents(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, entry: &Entry) -> Result<Option<usize>> {
+        let mut next = entry.parent.filter(|_| !mutant("parents-not-asked"));
         let mut depth = 0;
         while let Some(hash) = next {
             let key = keys::token(&hash);
             let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
             let Some(found) = found else { return Ok(None) };
             depth += 1;
-            if found.record.is_expired(now) || depth > limits::TOKEN_DEPTH_MAX {
+            if self.is_over(&found.record) || depth >= limits::TOKEN_DEPTH_MAX {
                 return Ok(None);
             }
             txn.below().expect(&key, found.revision);
-            next = found.record.parent;
-            first.get_or_insert((found.record, found.revision));
+            // Whose parent was revoked without its children is an orphan, whether its record says so yet or not.
+            next = found.record.parent.filter(|_| !found.record.orphaning);
         }
-        Ok(first)
+        Ok(Some(depth))
+    }
+
+    /// Whether a token's life has ended by this node's clock.
+    fn is_over(&self, entry: &Entry) -> bool {
+        entry.is_expired(self.runtime.clock.now()) && !mutant("late-expiry")
     }
 
     /// Checks the request against the caller's policies.
@@ -179,14 +229,15 @@ impl Core {
                 revisions.push(0);
             }
         }
-        Ok(self.acls.get(names, &revisions, || Acl::new(&policies)))
+        Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
     }
 }
 
 /// What every living token may ask: the answer itself is cut to what its policies reach.
 fn is_open_to_all(request: &Request) -> bool {
     let path = request.path.as_str();
-    request.operation == Operation::Read && (path == UI_MOUNTS || path.starts_with("sys/internal/ui/mounts/"))
+    let open = [UI_MOUNTS, "sys/internal/specs/openapi"].contains(&path) || path.starts_with("sys/internal/ui/mounts/");
+    request.operation == Operation::Read && open
 }
 
 const UI_MOUNTS: &str = "sys/internal/ui/mounts";
@@ -204,14 +255,15 @@ impl AclCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn get(&self, names: &[String], revisions: &[u64], compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+    fn get(&self, names: &[String], revisions: &[u64], now: UnixTime, policies: &[Arc<Policy>]) -> Arc<Acl> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, acl)) = cache.get(names)
             && known == revisions
+            && acl.holds(now)
         {
             return Arc::clone(acl);
         }
-        let acl = Arc::new(compile());
+        let acl = Arc::new(Acl::new(policies, now));
         if cache.len() >= limits::VIEW_RECORDS {
             cache.pop_first();
         }

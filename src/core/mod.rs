@@ -4,6 +4,7 @@ mod authorize;
 pub mod background;
 pub mod commit;
 pub mod health;
+mod in_flight;
 pub mod join;
 pub mod mount;
 pub mod pipeline;
@@ -12,8 +13,9 @@ mod removal;
 pub mod role;
 pub mod sealing;
 pub mod sys;
-mod token_auth;
+mod tokens;
 mod unsealing;
+mod upgrade;
 pub mod views;
 mod wrap;
 
@@ -31,6 +33,7 @@ use crate::barrier::{Barrier, Keyring};
 use crate::limits;
 use crate::raft::Raft;
 use crate::runtime::Runtime;
+use crate::runtime::point::mutant;
 use crate::seal::UnsealProgress;
 use crate::storage::schema;
 use crate::token;
@@ -53,6 +56,8 @@ pub struct Settings {
     pub max_lease_ttl: Duration,
     /// As `sys/seal-status` tells it: `raft`, `inmem`, `file`.
     pub storage_type: String,
+    /// The configuration without its secrets, as `sys/config/state/sanitized` shows it.
+    pub sanitized: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One node's core. Cheap to clone.
@@ -98,6 +103,12 @@ pub struct Inner {
     policies: View<PolicyRecord>,
     tokens: View<token::Entry>,
     acls: authorize::AclCache,
+    /// OpenAPI documents for everybody.
+    documents: sys::Documents,
+    /// The attempt to make a root token from unseal shares.
+    root_attempt: sys::RootAttempt,
+    /// Requests that are being served.
+    pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
     line: commit::Line,
     /// What joining this node's cluster has come to.
@@ -145,14 +156,15 @@ impl Core {
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
+            documents: sys::Documents::default(),
+            root_attempt: sys::RootAttempt::default(),
+            in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),
         }));
         let weak = Arc::downgrade(&core.0);
         core.raft.state().on_change(Arc::new(move |key: Option<&[u8]>| {
-            if let Some(inner) = weak.upgrade()
-                && !crate::runtime::point::mutant("view-not-marked")
-            {
+            if let Some(inner) = weak.upgrade() {
                 inner.mark_dirty(key);
             }
         }));
@@ -168,7 +180,8 @@ impl Inner {
         if is(schema::Kind::Token) {
             self.tokens.mark_dirty(key);
         }
-        if is(schema::Kind::Policy) {
+        let forgotten = mutant("view-not-marked") || kind.is_none() && mutant("stale-policy-after-install");
+        if is(schema::Kind::Policy) && !forgotten {
             self.policies.mark_dirty(key);
         }
         if is(schema::Kind::Mount) {

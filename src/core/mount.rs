@@ -48,10 +48,27 @@ pub struct Mount {
     pub local: bool,
     /// Accepted and shown.
     pub seal_wrap: bool,
+    /// Accepted and shown.
+    pub external_entropy_access: bool,
     /// The namespace; always root for now.
     pub namespace: u32,
     /// It was disabled and its data is being deleted: no route leads here.
     pub disabling: bool,
+    /// It was a KV mount of version 1 and its objects are being made versions: it serves nothing until that is done.
+    pub upgrading: bool,
+    /// Its last move to another path.
+    pub moved: Option<Moved>,
+}
+
+/// A move of a mount from one path to another, done in the commit that tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Names it: a UUID.
+    pub id: String,
+    /// The path before, with `auth/` before an auth mount.
+    pub from: String,
+    /// The path after.
+    pub to: String,
 }
 
 /// A value of a mount's `config`.
@@ -63,6 +80,8 @@ pub enum Tuned {
     Flag(bool),
     /// A list of texts.
     List(Vec<String>),
+    /// A whole number.
+    Number(i64),
 }
 
 impl Tuned {
@@ -71,6 +90,7 @@ impl Tuned {
             Tuned::Text(text) => json!(text),
             Tuned::Flag(flag) => json!(flag),
             Tuned::List(list) => json!(list),
+            Tuned::Number(number) => json!(number),
         }
     }
 }
@@ -107,13 +127,16 @@ impl Mount {
     /// The JSON that `sys/mounts` shows.
     pub fn shown(&self) -> Value {
         let mut config = self.config(Duration::ZERO, Duration::ZERO);
-        config.remove("description");
-        config.remove("options");
+        let (lockout, mut config): (Map<_, _>, Map<_, _>) =
+            std::mem::take(&mut config).into_iter().partition(|(name, _)| name.starts_with("user_lockout_"));
+        if !lockout.is_empty() {
+            config.insert("user_lockout_config".into(), lockout.into());
+        }
         let mut shown = json!({
             "accessor": self.accessor,
             "config": config,
             "description": self.description,
-            "external_entropy_access": false,
+            "external_entropy_access": self.external_entropy_access,
             "local": self.local,
             "options": if self.is_built_in() { Value::Null } else { json!(self.options) },
             "plugin_version": "",
@@ -202,14 +225,15 @@ impl Router {
     /// # Errors
     /// As Vault: a path in use, and a path below or above another mount, is 400.
     pub fn check_free(&self, path: &str) -> Result<()> {
-        if let Some(taken) = self.by_path.get(path) {
-            return Err(Error::invalid(format!("path is already in use at {}", taken.record.path)));
+        match self.conflict(path) {
+            Some(taken) => Err(Error::invalid(format!("path is already in use at {taken}"))),
+            None => Ok(()),
         }
-        for existing in self.by_path.keys() {
-            if path.starts_with(existing.as_str()) || existing.starts_with(path) {
-                return Err(Error::invalid(format!("path is already in use at {existing}")));
-            }
-        }
-        Ok(())
+    }
+
+    /// The mount that is at `path`, below or above it.
+    pub fn conflict(&self, path: &str) -> Option<&str> {
+        let mut paths = self.by_path.keys().map(String::as_str);
+        paths.find(|existing| path.starts_with(existing) || existing.starts_with(path))
     }
 }

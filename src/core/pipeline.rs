@@ -9,6 +9,7 @@ use crate::engines::backend::Call;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
+use crate::logical::Route;
 
 /// Proof that the request's entry was accepted by the audit devices (none exist yet).
 pub(crate) struct Audited(());
@@ -31,11 +32,12 @@ enum Proof {
 }
 
 /// Whether a request is most likely to end in one commit of its transaction and does nothing beside that: the writes of
-/// secret engines.
+/// secret engines and of tokens.
 fn commits(request: &Request) -> bool {
     let writes =
         matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch | Operation::Delete);
-    writes && !request.path.starts_with("sys/") && !request.path.starts_with("auth/")
+    let (mount, rest) = request.path.split_once('/').unwrap_or((&request.path, ""));
+    writes && mount != "sys" && (mount != "auth" || rest.starts_with("token/"))
 }
 
 impl Core {
@@ -44,6 +46,7 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
     pub async fn handle(&self, request: &Request) -> Result<Response> {
+        let _in_flight = self.in_flight.begin(request, self.runtime.clock.now());
         if let Some(answer) = self.public(request).await {
             return answer;
         }
@@ -112,7 +115,8 @@ impl Core {
         let mut caller = self.authenticate(unsealed, txn, request, *spent).await?;
         let mut authorized = self.authorize(unsealed, txn, caller.clone(), request).await;
         let audited = self.audit_request(&authorized, request);
-        if !*spent && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
+        let free = authorized.is_err() && crate::runtime::point::mutant("free-denied-use");
+        if !*spent && !free && self.consume_use(unsealed, caller.as_ref(), request, &audited, proof).await? {
             *spent = true;
             // That commit changed the token's record: all is read anew, so that the read set is whole.
             *txn = self.begin(unsealed);
@@ -181,12 +185,23 @@ impl Core {
         _audited: &Audited,
     ) -> Result<Response> {
         let mount = &authorized.mount;
+        if request.operation == Operation::Help {
+            return self.help(authorized);
+        }
         match mount.kind.as_str() {
             "system" => self.sys(unsealed, txn, authorized, request).await,
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
             _ => {
                 let backend = catalog::find(&mount.kind, &mount.options).ok_or_else(super::sys::unsupported_path)?;
-                let cubbyhole = authorized.caller.as_ref().map(Caller::cubbyhole);
+                if mount.upgrading && Route::find(backend.routes(), &authorized.rest).is_some() {
+                    return Err(super::upgrade::unavailable());
+                }
+                let caller = authorized.caller.as_ref();
+                if mount.kind == "cubbyhole" && caller.is_some_and(|caller| caller.entry.batch) {
+                    let text = "cubbyhole operations are only supported by 'service' type tokens";
+                    return Err(Error::invalid(text));
+                }
+                let cubbyhole = caller.map(Caller::cubbyhole);
                 let mut view = MountView::new(txn, mount.namespace, &mount.uuid);
                 backend.handle(self.call(request, mount, &authorized.rest, cubbyhole.as_deref(), &mut view)).await
             }

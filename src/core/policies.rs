@@ -1,36 +1,68 @@
-//! Policies as records, and the endpoints that manage them (`sys/policies/acl`, `sys/policy`).
+//! Policies as records: what is stored, which one holds, and their end.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::authorize::Authorized;
 use super::views::Found;
-use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
-use crate::barrier::BarrierTxn;
+use super::{Core, Result, Unsealed};
 use crate::limits;
-use crate::policy::{self, Policy, builtin};
+use crate::policy::{Policy, builtin};
 use crate::runtime::UnixTime;
 use crate::storage::{plain, schema};
 
 /// The stored form.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    name: String,
-    text: String,
-    version: u64,
-    modified: UnixTime,
-}
-
-/// A policy's record, parsed.
-pub struct PolicyRecord {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Folded.
+    pub name: String,
     /// As it was written.
     pub text: String,
     /// Counts the writes.
     pub version: u64,
     /// When it was last written.
     pub modified: UnixTime,
+    /// Whether a write must name the version that it replaces.
+    pub cas_required: bool,
+    /// From then on it is as if it had never been written.
+    pub expires: Option<UnixTime>,
+    /// Kept and shown; there are no identities yet that a template could take a value from.
+    pub slashes_in_templates: bool,
+    /// Kept and shown, likewise.
+    pub wildcards_in_templates: bool,
+}
+
+impl Stored {
+    /// A policy that is written for the first time.
+    pub fn new(name: &str, text: &str, now: UnixTime) -> Stored {
+        Stored {
+            name: name.into(),
+            text: text.into(),
+            version: 1,
+            modified: now,
+            cas_required: false,
+            expires: None,
+            slashes_in_templates: false,
+            wildcards_in_templates: false,
+        }
+    }
+
+    /// The bytes of the record.
+    pub fn encode(&self) -> Vec<u8> {
+        plain::encode(self).to_vec()
+    }
+
+    /// Whether it has ended.
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// A policy's record, parsed.
+pub struct PolicyRecord {
+    /// The record.
+    pub stored: Stored,
     /// What it allows.
     pub parsed: Arc<Policy>,
 }
@@ -38,139 +70,62 @@ pub struct PolicyRecord {
 impl PolicyRecord {
     /// Reads the stored form.
     pub fn decode(bytes: &[u8]) -> Option<PolicyRecord> {
-        let Stored { name, text, version, modified } = plain::decode(bytes)?;
-        let parsed = Arc::new(Policy::parse(&name, &text).ok()?);
-        Some(PolicyRecord { text, version, modified, parsed })
+        let stored: Stored = plain::decode(bytes)?;
+        let parsed = Arc::new(Policy::parse(&stored.name, &stored.text).ok()?);
+        Some(PolicyRecord { stored, parsed })
     }
 }
 
-/// The record of a policy in its stored form.
-pub fn encode(name: &str, text: &str, version: u64, modified: UnixTime) -> Vec<u8> {
-    plain::encode(&Stored { name: name.to_string(), text: text.to_string(), version, modified }).to_vec()
-}
-
 /// The storage key of a policy's record.
-pub fn key(name: &str) -> bytes::Bytes {
+pub fn key(name: &str) -> Bytes {
     schema::key(schema::Kind::Policy, name.as_bytes())
 }
 
+/// From the end of a policy to its name, in order of time.
+pub fn expiry_key(at: UnixTime, name: &str) -> Bytes {
+    schema::key(schema::Kind::PolicyExpiry, &[at.0.max(0).to_be_bytes().as_slice(), name.as_bytes()].concat())
+}
+
+/// The name in a key that [`expiry_key`] made.
+fn expiring(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(9..)?).ok()
+}
+
 impl Core {
-    /// The record of a policy; the built-in `root` has none in the store.
+    /// The record of a policy that holds now; the built-in `root` has none in the store.
     pub(crate) async fn policy(&self, unsealed: &Unsealed, name: &str) -> Result<Option<Found<PolicyRecord>>> {
+        let found = self.policy_record(unsealed, name).await?;
+        let now = self.runtime.clock.now();
+        Ok(found.filter(|found| !found.record.stored.is_expired(now)))
+    }
+
+    /// The record of a policy, also of one that has ended and is still there.
+    pub(crate) async fn policy_record(&self, unsealed: &Unsealed, name: &str) -> Result<Option<Found<PolicyRecord>>> {
         if let Some(parsed) = builtin::unwritten(name) {
-            let text = parsed.text.clone();
-            let record = PolicyRecord { text, version: 0, modified: UnixTime(0), parsed: Arc::new(parsed) };
+            let stored = Stored { version: 0, ..Stored::new(name, &parsed.text, UnixTime(0)) };
+            let record = PolicyRecord { stored, parsed: Arc::new(parsed) };
             return Ok(Some(Found { revision: 0, record: Arc::new(record) }));
         }
         self.policies.get(self.raft.state(), &unsealed.keyring, &key(name)).await
     }
 
-    /// `sys/policies/acl[/name]` and, with `legacy`, `sys/policy[/name]`.
-    pub(crate) async fn sys_policies(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: &Authorized,
-        request: &Request,
-        name: &str,
-        legacy: bool,
-    ) -> Result<Response> {
-        let name = policy::name::fold(name);
-        match (authorized.operation, name.as_str()) {
-            (Operation::List, "") => self.list_policies(txn, legacy).await,
-            (Operation::Read, "") if legacy => self.list_policies(txn, true).await,
-            (_, "") => Err(Error::Unsupported),
-            (Operation::Read, name) => self.read_policy(unsealed, name, legacy).await,
-            (Operation::Update | Operation::Create, name) => self.write_policy(unsealed, txn, request, name).await,
-            (Operation::Delete, name) => {
-                let name = policy::name::deletable(name).map_err(|error| Error::invalid(error.to_string()))?;
-                txn.delete(key(&name));
-                Ok(Response::empty())
-            }
-            _ => Err(Error::Unsupported),
-        }
-    }
-
-    async fn list_policies(&self, txn: &mut BarrierTxn, legacy: bool) -> Result<Response> {
-        let mut names = vec!["root".to_string()];
-        let mut from = key("").to_vec();
-        let to = schema::prefix_end(&from);
-        loop {
-            let page = self.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().map(|(key, _)| String::from_utf8_lossy(&key[1..]).into_owned()));
-            let Some((last, _)) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
-            from = [&last[..], &[0]].concat();
-        }
-        let _ = txn;
-        names.sort();
-        Ok(match legacy {
-            true => Response::data(json!({ "keys": names, "policies": names })).flat(),
-            false => Response::keys(names),
-        })
-    }
-
-    async fn read_policy(&self, unsealed: &Unsealed, name: &str, legacy: bool) -> Result<Response> {
-        let found = self.policy(unsealed, name).await?.ok_or(Error::Absent)?;
-        let mut data = json!({
-            "name": name,
-            "version": found.record.version,
-            "cas_required": false,
-        });
-        data[if legacy { "rules" } else { "policy" }] = json!(found.record.text);
-        if name != "root" {
-            data["modified"] = Value::String(found.record.modified.rfc3339());
-        }
-        let response = Response::data(data);
-        Ok(if legacy { response.flat() } else { response })
-    }
-
-    async fn write_policy(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        request: &Request,
-        name: &str,
-    ) -> Result<Response> {
-        let name = &policy::name::writable(name).map_err(|error| Error::invalid(error.to_string()))?;
-        let text = match (request.text("policy")?, request.text("rules")?) {
-            (Some(text), _) if !text.is_empty() => text,
-            (_, Some(text)) if !text.is_empty() => text,
-            _ => return Err(Error::invalid("'policy' parameter not supplied or empty")),
-        };
-        let text = decode_base64(text);
-        Policy::parse(name, &text).map_err(|error| Error::invalid(error.to_string()))?;
-        for later in ["ttl", "expiration"] {
-            // Taken silently, the policy would grant for longer than was asked for.
-            if request.text(later)?.is_some_and(|value| !value.is_empty()) {
-                return Err(Error::field(later, "policies that end by themselves are not supported"));
+    /// Removes a page of policies that have ended; whether there were any. They have been without effect since their end.
+    pub(super) async fn remove_ended_policies(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
+        let now = self.runtime.clock.now();
+        let mut txn = self.begin_in(unsealed, term);
+        let from = schema::key(schema::Kind::PolicyExpiry, b"");
+        let until = expiry_key(UnixTime(now.0.saturating_add(1)), "");
+        let ended = txn.scan_keys(&from, &until, limits::REVOKE_PAGE as u32).await?;
+        for index in &ended {
+            txn.delete(index.clone());
+            let Some(name) = expiring(index) else { continue };
+            let stored = txn.get(&key(name)).await?.and_then(|bytes| plain::decode::<Stored>(&bytes));
+            // Written anew since, it may have another end or none.
+            if stored.is_some_and(|stored| stored.is_expired(now)) {
+                txn.delete(key(name));
             }
         }
-        let existing = self.policy(unsealed, name).await?;
-        let present = existing.as_ref().map_or(0, |found| found.record.version);
-        if let Some(cas) = request.integer("cas")?
-            && !(present == 0 && cas == -1)
-            && u64::try_from(cas) != Ok(present)
-        {
-            let text = format!("check-and-set parameter {cas} did not match the current version {present}");
-            return Err(Error::invalid(text));
-        }
-        let key = key(name);
-        txn.below().expect(&key, existing.as_ref().map_or(0, |found| found.revision));
-        let version = present + 1;
-        txn.put(key, &encode(name, &text, version, self.runtime.clock.now()));
-        match request.data.contains_key("rules") && !request.data.contains_key("policy") {
-            true => Ok(Response::empty().warn("'rules' is deprecated, please use 'policy' instead")),
-            false => Ok(Response::empty()),
-        }
+        self.commit(txn).await?;
+        Ok(!ended.is_empty())
     }
-}
-
-/// A policy may come as base64: so it does if it decodes to text (no policy in HCL or JSON does).
-fn decode_base64(text: String) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD
-        .decode(text.trim())
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or(text)
 }

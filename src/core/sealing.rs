@@ -165,7 +165,10 @@ impl Core {
         let salt = Salt(entropy.bytes());
         txn.put(schema::key(Kind::ClusterSecret, schema::TOKEN_SALT), &seal::init::encode(&salt.0));
         txn.put(schema::key(Kind::ClusterSecret, schema::COOKIE_KEY), &seal::init::encode(&entropy.bytes()));
-        txn.put(super::policies::key("default"), &super::policies::encode("default", builtin::DEFAULT_TEXT, 1, now));
+        txn.put(
+            super::policies::key("default"),
+            &super::policies::Stored::new("default", builtin::DEFAULT_TEXT, now).encode(),
+        );
         for mount in self.first_mounts() {
             txn.put(mount.key(), &mount.encode());
         }
@@ -197,8 +200,11 @@ impl Core {
             tune: BTreeMap::new(),
             local: kind == "cubbyhole",
             seal_wrap: kind == "system",
+            external_entropy_access: false,
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            upgrading: false,
+            moved: None,
         };
         vec![
             mount(Class::Secret, "cubbyhole/", "cubbyhole", "per-token private secret storage"),
@@ -350,7 +356,7 @@ pub(crate) fn bare(body: Value) -> Response {
 }
 
 /// The record of a root token.
-fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
+pub(crate) fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
     token::Entry {
         accessor,
         parent: None,
@@ -368,6 +374,7 @@ fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
         renewable: false,
         namespace: schema::NAMESPACE_ROOT,
         wraps: None,
+        ..token::Entry::default()
     }
 }
 

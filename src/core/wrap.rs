@@ -12,7 +12,9 @@ use crate::barrier::BarrierTxn;
 use crate::engines::backend::MountTxn;
 use crate::engines::cubbyhole as engine;
 use crate::engines::view::MountView;
-use crate::logical::envelope;
+use crate::logical::route::{Field, Kind, Verb};
+use crate::logical::{Route, envelope};
+use crate::secret::Secret;
 use crate::token::{self, Entry, Hash};
 
 /// The policy that every wrapping token has.
@@ -29,10 +31,63 @@ pub(crate) fn invalid_token() -> Error {
 /// Whether the caller's token is a wrapping token that the request unwraps: then that takes the token.
 pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
     let named = request.data.get("token").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty());
+    let presented = |id: &str| request.token.as_ref().is_some_and(|token| token.same(id.as_bytes()));
     caller.entry.wraps.is_some()
         && ["sys/wrapping/unwrap", "sys/wrapping/rewrap"].contains(&request.path.as_str())
-        && named.is_none_or(|id| id == caller.id.danger_expose_text())
+        && named.is_none_or(|id| caller.id.same(id.as_bytes()) || presented(id))
 }
+
+/// The token that a request came with. On the paths of wrapping tokens it may have the form of a JWT.
+pub(crate) fn presented(salt: &token::Salt, request: &Request) -> Option<Secret> {
+    let given = request.token.as_ref()?;
+    let opaque = match request.path.starts_with("sys/wrapping/") {
+        true => token::jwt::decode(salt, given.danger_expose_text()).map(|id| Secret::new(id.into_bytes())),
+        false => None,
+    };
+    Some(opaque.unwrap_or_else(|| given.clone()))
+}
+
+/// The paths.
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "wrapping/wrap",
+        about: "Wraps the body that was sent.",
+        verbs: &[Verb::new(
+            Operation::Update,
+            "Answers a wrapping token; the header X-Vault-Wrap-TTL says how long it lives.",
+            &[],
+        )],
+        fields: &[crate::engines::fields::FREE],
+    },
+    Route {
+        pattern: "wrapping/lookup",
+        about: "What is known of a wrapping token. Needs no other token.",
+        verbs: &[
+            Verb::new(Operation::Update, "Looks the token up.", LOOKED_UP),
+            Verb::new(Operation::Read, "Looks the calling token up.", LOOKED_UP),
+        ],
+        fields: &[TOKEN],
+    },
+    Route {
+        pattern: "wrapping/unwrap",
+        about: "Takes out what a wrapping token holds, once; the token ends with it.",
+        verbs: &[Verb::new(Operation::Update, "Answers what was wrapped, as it was answered then.", &[])],
+        fields: &[TOKEN],
+    },
+    Route {
+        pattern: "wrapping/rewrap",
+        about: "Moves what a wrapping token holds to a new one with as long a life.",
+        verbs: &[Verb::new(Operation::Update, "Answers the new wrapping token; the old one ends.", &[])],
+        fields: &[TOKEN],
+    },
+];
+
+const TOKEN: Field = Field::new("token", Kind::Text, "The wrapping token; without it the calling token is meant.");
+const LOOKED_UP: &[Field] = &[
+    Field::new("creation_path", Kind::Text, "The path of the request whose answer is wrapped."),
+    Field::new("creation_time", Kind::Text, "When it was wrapped (RFC 3339)."),
+    Field::new("creation_ttl", Kind::Integer, "How long the token lives from then on, in seconds."),
+];
 
 impl Core {
     /// Wraps the answer if the request asks for it and there is something to wrap.
@@ -51,11 +106,25 @@ impl Core {
             return Ok(response);
         }
         let ttl = ttl.min(self.settings.max_lease_ttl);
-        let wrapped = String::from_utf8_lossy(&envelope::render(&response, &request.id)).into_owned();
-        let accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
+        let response = Response { flat: false, ..response };
+        let wrapped = String::from_utf8_lossy(&envelope::render(&response, &request.id)).trim_end().to_string();
         let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
-        info.wrapped_accessor = accessor;
+        info.wrapped_accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
+        self.reshape(unsealed, request, &mut info);
         Ok(Response { wrap_info: Some(info), warnings: response.warnings, ..Response::default() })
+    }
+
+    /// Gives the wrapping token the form of a JWT if the request asks for that.
+    fn reshape(&self, unsealed: &Unsealed, request: &Request, info: &mut WrapInfo) {
+        if request.headers.get("x-vault-wrap-format").is_some_and(|format| format.eq_ignore_ascii_case("jwt")) {
+            let claims = token::jwt::Claims {
+                address: &self.settings.api_addr,
+                accessor: info.wrapped_accessor.as_deref().unwrap_or_default(),
+                issued: info.creation_time,
+                expires: info.creation_time.plus(info.ttl),
+            };
+            info.token = token::jwt::encode(&unsealed.secrets.salt, &info.token, claims);
+        }
     }
 
     /// Makes a wrapping token around `wrapped`, the whole JSON of an answer.
@@ -76,7 +145,7 @@ impl Core {
             parent: None,
             policies: vec![POLICY.to_string()],
             path: path.to_string(),
-            display_name: String::new(),
+            display_name: "token".to_string(),
             metadata: BTreeMap::new(),
             created: now,
             creation_ttl: ttl,
@@ -88,6 +157,7 @@ impl Core {
             renewable: false,
             namespace: crate::storage::schema::NAMESPACE_ROOT,
             wraps: Some(path.to_string()),
+            ..Entry::default()
         };
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
@@ -116,11 +186,11 @@ impl Core {
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         request: &Request,
-        action: &str,
+        pattern: &str,
     ) -> Result<Response> {
-        match (action, request.operation) {
-            ("wrap", Operation::Update) => self.wrap_data(request),
-            ("lookup", Operation::Update | Operation::Read) => {
+        match (pattern, request.operation) {
+            ("wrapping/wrap", Operation::Update) => self.wrap_data(request),
+            ("wrapping/lookup", Operation::Update | Operation::Read) => {
                 let (_, entry) = self.wrapping_token(unsealed, txn, request).await?;
                 Ok(Response::data(json!({
                     "creation_path": entry.wraps.clone().unwrap_or_default(),
@@ -128,10 +198,9 @@ impl Core {
                     "creation_ttl": entry.creation_ttl.as_secs(),
                 })))
             }
-            ("unwrap", Operation::Update) => self.unwrap(unsealed, txn, request).await,
-            ("rewrap", Operation::Update) => self.rewrap(unsealed, txn, request).await,
-            ("wrap" | "lookup" | "unwrap" | "rewrap", _) => Err(Error::Unsupported),
-            _ => Err(super::sys::unsupported_path()),
+            ("wrapping/unwrap", Operation::Update) => self.unwrap(unsealed, txn, request).await,
+            ("wrapping/rewrap", Operation::Update) => self.rewrap(unsealed, txn, request).await,
+            _ => Err(Error::Unsupported),
         }
     }
 
@@ -151,7 +220,8 @@ impl Core {
         let given = request.text("token")?.filter(|id| !id.is_empty());
         let own = || request.token.as_ref().map(|own| own.danger_expose_text().to_string());
         let id = given.or_else(own).ok_or_else(|| Error::invalid("missing \"token\" value in input"))?;
-        let hash = unsealed.secrets.salt.hash(&id);
+        let salt = &unsealed.secrets.salt;
+        let hash = salt.hash(token::jwt::decode(salt, &id).as_deref().unwrap_or(&id));
         let is_alive = |entry: &Entry| !entry.is_expired(self.runtime.clock.now()) && !entry.is_used_up();
         match token::store::get(txn, &hash).await? {
             Some(entry) if entry.wraps.is_some() && is_alive(&entry) => Ok((hash, entry)),
@@ -165,7 +235,8 @@ impl Core {
         let wrapped = self.take_wrapped(unsealed, txn, &hash, &entry).await?;
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| !ttl.is_zero()) {
             let ttl = ttl.min(self.settings.max_lease_ttl);
-            let info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
+            let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
+            self.reshape(unsealed, request, &mut info);
             return Ok(Response { wrap_info: Some(info), ..Response::default() });
         }
         let raw = super::Raw { content_type: "application/json", body: wrapped.into_bytes(), status: 200 };
@@ -194,6 +265,9 @@ impl Core {
         let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
+        if crate::runtime::point::mutant("unwrap-twice") {
+            txn.below().forget_reads();
+        }
         Ok(wrapped)
     }
 }

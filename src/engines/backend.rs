@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::logical::{Operation, Request, Response, Result};
+use crate::logical::{Request, Response, Result, Route};
 use crate::runtime::{Entropy, UnixTime};
 
 /// A mount's own part of a transaction: keys are relative to the mount, values are plain here and sealed on their way
@@ -55,12 +55,9 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// Help text for a path (`?help=1`), if it leads anywhere.
-    fn help(&self, path: &str) -> Option<&'static str> {
-        let _ = path;
-        None
-    }
+    /// What the engine is for: the help of its mount.
+    fn about(&self) -> &'static str;
 
-    /// Operations that the path knows; empty if it leads nowhere.
-    fn operations(&self, path: &str) -> &'static [Operation];
+    /// Its paths.
+    fn routes(&self) -> &'static [Route];
 }

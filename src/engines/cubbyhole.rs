@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::{fields, kv1};
-use crate::logical::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result, Route};
 
 /// The engine.
 pub struct Cubbyhole;
@@ -14,7 +14,14 @@ impl Backend for Cubbyhole {
         Box::pin(async move {
             let root = root(&call)?;
             let request = call.request;
-            let response = kv1::objects(call, &root).await?;
+            let is_wrapped = request.operation == Operation::Read && call.path == "response";
+            let mut response = kv1::objects(call, &root).await?;
+            if is_wrapped {
+                response = response.warn(
+                    "Reading from 'cubbyhole/response' is deprecated. Please use sys/wrapping/unwrap to unwrap responses, \
+                     as it provides additional security checks and other benefits.",
+                );
+            }
             let known: &[&str] = if request.operation == Operation::List { &["after", "limit"] } else { &[] };
             Ok(fields::warn_of_unknown(request, known, response))
         })
@@ -27,16 +34,22 @@ impl Backend for Cubbyhole {
         })
     }
 
-    fn help(&self, _path: &str) -> Option<&'static str> {
-        Some(
-            "Reads and writes any object at any path of a space that only the calling token sees and that goes with it.",
-        )
+    fn about(&self) -> &'static str {
+        "A store of objects of its own for each token, which goes with the token."
     }
 
-    fn operations(&self, _path: &str) -> &'static [Operation] {
-        kv1::OPERATIONS
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
     }
 }
+
+/// The paths: any.
+static ROUTES: &[Route] = &[Route {
+    pattern: "{path...}",
+    about: "Any object at any path of a space that only the calling token sees and that goes with it.",
+    verbs: kv1::VERBS,
+    fields: &[fields::FREE, fields::AFTER, fields::LIMIT],
+}];
 
 /// Where the objects of the token with this salted id are among the mount's keys: what to delete with the token.
 pub fn prefix(salted_id: &str) -> String {

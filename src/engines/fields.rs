@@ -3,7 +3,23 @@
 use serde_json::Value;
 
 use super::backend::MountTxn;
+use crate::logical::route::{Field, Kind};
 use crate::logical::{Error, Request, Response, Result};
+
+/// Of a listing: where it begins.
+pub(crate) const AFTER: Field =
+    Field { name: "after", kind: Kind::Text, about: "A list begins behind this name, which need not exist." };
+
+/// Of a listing: how long it is.
+pub(crate) const LIMIT: Field =
+    Field { name: "limit", kind: Kind::Integer, about: "A list has at most so many names; all without it." };
+
+/// What a list answers.
+pub(crate) const KEYS: Field =
+    Field { name: "keys", kind: Kind::List, about: "Names in byte order; those of folders end with a slash." };
+
+/// Of a write that stores its whole body: any field.
+pub(crate) const FREE: Field = Field { name: "*", kind: Kind::Any, about: "Whatever is to be stored." };
 
 /// The path of a write: not empty, no folder.
 pub(super) fn writable(path: &str) -> Result<&str> {
@@ -14,7 +30,7 @@ pub(super) fn writable(path: &str) -> Result<&str> {
 }
 
 /// Whole seconds of a duration that may be negative; fractions are cut off.
-pub(super) fn signed_seconds(request: &Request, field: &str) -> Result<Option<i64>> {
+pub(crate) fn signed_seconds(request: &Request, field: &str) -> Result<Option<i64>> {
     let Some(text) = request.text(field)? else { return Ok(None) };
     let text = text.trim();
     if text.is_empty() {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::backend::{Backend, Call};
 use super::fields;
-use crate::logical::{Error, Operation, Response, Result};
+use crate::logical::route::Verb;
+use crate::logical::{Error, Operation, Response, Result, Route};
 
 /// The engine.
 pub struct Kv1;
@@ -35,15 +36,12 @@ impl Backend for Kv1 {
         })
     }
 
-    fn help(&self, _path: &str) -> Option<&'static str> {
-        Some(
-            "Reads and writes any object at any path; a write replaces what was there. A field \"ttl\" is a hint to \
-             readers when to read again: it is shown as the lease duration and revokes nothing.",
-        )
+    fn about(&self) -> &'static str {
+        "A store of objects by path, without versions: a write replaces what was there."
     }
 
-    fn operations(&self, _path: &str) -> &'static [Operation] {
-        OPERATIONS
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
     }
 }
 
@@ -90,11 +88,25 @@ fn lease(field: Option<&Value>, default: Duration) -> Duration {
     }
 }
 
-pub(super) const OPERATIONS: &[Operation] =
-    &[Operation::Create, Operation::Read, Operation::Update, Operation::Delete, Operation::List];
+/// The paths: any.
+static ROUTES: &[Route] = &[Route {
+    pattern: "{path...}",
+    about: "Any object at any path. Its field ttl is a hint to readers when to read again: it is shown as the lease \
+            duration, and nothing is revoked after it.",
+    verbs: VERBS,
+    fields: &[fields::FREE, fields::AFTER, fields::LIMIT],
+}];
+
+/// What may be done with free-form objects.
+pub(super) const VERBS: &[Verb] = &[
+    Verb { operation: Operation::Read, about: "Reads the object.", answer: &[] },
+    Verb { operation: Operation::Update, about: "Writes the object: the whole body.", answer: &[] },
+    Verb { operation: Operation::Delete, about: "Deletes the object.", answer: &[] },
+    Verb { operation: Operation::List, about: "Lists objects and folders.", answer: &[fields::KEYS] },
+];
 
 /// Where the objects are among the mount's keys: beside, not among, what version 2 keeps.
-const DATA: &str = "v1/";
+pub(crate) const DATA: &str = "v1/";
 
 #[cfg(test)]
 mod tests {

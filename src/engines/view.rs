@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use super::backend::MountTxn;
 use crate::barrier::BarrierTxn;
 use crate::logical::Result;
+use crate::runtime::point::mutant;
 use crate::storage::schema;
 
 /// A [`MountTxn`] over a [`BarrierTxn`].
@@ -28,7 +29,13 @@ impl<'a> MountView<'a> {
 impl MountTxn for MountView<'_> {
     fn get<'a>(&'a mut self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>>> {
         let key = self.key(key);
-        Box::pin(async move { Ok(self.txn.get(&key).await?) })
+        Box::pin(async move {
+            let found = self.txn.get(&key).await?;
+            if mutant("cas-outside-transaction") {
+                self.txn.below().forget_reads();
+            }
+            Ok(found)
+        })
     }
 
     fn put(&mut self, key: &str, value: &[u8]) {

@@ -106,7 +106,7 @@ fn serve_http2(
             .auto_date_header(false)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::HTTP2_STREAMS)
-            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(limits.head_bytes.min(limits::HEAD_BYTES_HTTP2)).unwrap_or(u32::MAX))
             .keep_alive_interval(limits.idle_time)
             .serve_connection(TokioIo::new(stream), service_fn(answer(service, client, &activity)));
         drive(pin!(connection), |connection| connection.graceful_shutdown(), stop, &activity, limits).await;

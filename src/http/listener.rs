@@ -247,6 +247,7 @@ async fn bind(
         max_request_duration: options.max_request_duration,
         headers: Headers::new(runtime.clock.clone(), tls.is_some(), custom),
         forwarded_for: options.forwarded_for,
+        under_way: super::service::UnderWay::default(),
     });
     let running = Running {
         local: listener.local(),

@@ -12,7 +12,14 @@ pub fn reply(response: Response, request_id: &str) -> Reply {
     match (is_empty(&response), response.absent) {
         (true, true) => Reply::json(404, "{\"errors\":[]}\n"),
         (true, false) => Reply::json(204, ""),
-        (false, absent) => Reply::json(if absent { 404 } else { 200 }, envelope::render(&response, request_id)),
+        (false, absent) => {
+            let status = match (absent, response.accepted) {
+                (true, _) => 404,
+                (false, true) => 202,
+                (false, false) => 200,
+            };
+            Reply::json(status, envelope::render(&response, request_id))
+        }
     }
 }
 

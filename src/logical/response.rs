@@ -22,6 +22,8 @@ pub struct Response {
     pub warnings: Vec<String>,
     /// The thing asked for is gone, but there is something to say about it: 404 with a body (a deleted KV v2 version).
     pub absent: bool,
+    /// The work was begun and goes on: 202.
+    pub accepted: bool,
     /// Also shown at the top level beside `data` (`sys/mounts`, `sys/auth`, `sys/policy`).
     pub flat: bool,
     /// A body of its own in place of the envelope (metrics, seal status).

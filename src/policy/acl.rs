@@ -12,6 +12,7 @@ use super::parse::Policy;
 use super::pattern::Pattern;
 use super::{name, root_paths};
 use crate::logical::Operation;
+use crate::runtime::UnixTime;
 
 /// What some policies allow together. The default allows nothing.
 ///
@@ -24,6 +25,8 @@ pub struct Acl {
     exact: BTreeMap<Box<str>, Rule>,
     /// Highest priority first.
     patterns: Vec<(Pattern, Rule)>,
+    /// When the next of its rules ends: from then on it is to be made anew.
+    until: Option<UnixTime>,
 }
 
 /// A request as policies see it.
@@ -58,13 +61,19 @@ struct Rule {
 }
 
 impl Acl {
-    /// Merges policies; their order makes no difference.
-    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Arc<Policy>>) -> Acl {
+    /// Merges policies as they are at `now`; their order makes no difference.
+    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Arc<Policy>>, now: UnixTime) -> Acl {
         let mut acl = Acl::default();
         let mut rules: BTreeMap<&str, Rule> = BTreeMap::new();
         for policy in policies {
             acl.root |= policy.name == name::ROOT;
             for rule in policy.rules.iter().filter(|rule| !rule.templated) {
+                if let Some(end) = rule.expires {
+                    if end <= now {
+                        continue;
+                    }
+                    acl.until = Some(acl.until.map_or(end, |until| until.min(end)));
+                }
                 match rules.get_mut(rule.path.as_str()) {
                     Some(merged) => merged.merge(rule.capabilities, &rule.parameters),
                     None => {
@@ -90,6 +99,11 @@ impl Acl {
     /// The ACL of the `root` policy.
     pub fn root() -> Acl {
         Acl { root: true, ..Acl::default() }
+    }
+
+    /// Whether it is still what the policies say at `now`.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 
     /// Whether a request may be carried out. Help is for all.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::capability::{Capabilities, Capability};
 use super::parameters::Parameters;
 use crate::hcl::{self, Block, Body, Item};
+use crate::runtime::UnixTime;
 
 /// A parsed policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct PathRule {
     /// Whether the path has a template (`{{identity.entity.id}}`). Until there are identities, such a rule is accepted
     /// and never matches.
     pub templated: bool,
+    /// From then on it is as if it had not been written.
+    pub expires: Option<UnixTime>,
 }
 
 /// Why a text is no policy: 400. The texts begin as the peer's do.
@@ -80,7 +83,8 @@ fn rule(block: &Block<'_>) -> Result<PathRule, ParseError> {
     let templated = templated(path).map_err(fail)?;
     let capabilities = capabilities(block).map_err(fail)?;
     let parameters = parameters(body).map_err(fail)?;
-    Ok(PathRule { path: path.to_string(), capabilities, parameters, templated })
+    let expires = expiration(body).map_err(fail)?;
+    Ok(PathRule { path: path.to_string(), capabilities, parameters, templated, expires })
 }
 
 fn capabilities(block: &Block<'_>) -> Result<Capabilities, String> {
@@ -143,6 +147,13 @@ fn duration(body: &Body, key: &str) -> Result<Option<Duration>, String> {
     Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
+fn expiration(body: &Body) -> Result<Option<UnixTime>, String> {
+    let Some(item) = body.get("expiration") else { return Ok(None) };
+    let text = item.value.value.text().ok_or_else(|| wrong_type(item, "a time"))?;
+    let time = UnixTime::parse_rfc3339(&text);
+    time.map(Some).ok_or_else(|| format!("error parsing expiration: {text:?} is no time of RFC 3339"))
+}
+
 /// Whether the path has templates.
 fn templated(path: &str) -> Result<bool, String> {
     let mut rest = path;
@@ -183,6 +194,7 @@ const KEYS: &[&str] = &[
     "capabilities",
     "comment",
     "denied_parameters",
+    "expiration",
     "max_wrapping_ttl",
     "min_wrapping_ttl",
     "policy",
@@ -192,7 +204,7 @@ const KEYS: &[&str] = &[
 
 /// Keys that narrow what a rule grants and that we do not honour yet: to ignore one would grant more than was written.
 const UNSUPPORTED: &[&str] =
-    &["control_group", "expiration", "list_scan_response_keys_filter_path", "mfa_methods", "pagination_limit"];
+    &["control_group", "list_scan_response_keys_filter_path", "mfa_methods", "pagination_limit"];
 
 const UNBALANCED: &str = "failed to validate policy templating: unbalanced templating characters";
 
@@ -299,8 +311,12 @@ mod tests {
                 r#"path "}}{{": failed to validate policy templating: unbalanced templating characters"#,
             ),
             (
-                r#"path "a" { expiration = "2030-01-01T00:00:00Z" }"#,
-                r#"path "a": key "expiration" on line 1 is not supported yet"#,
+                r#"path "a" { expiration = "tomorrow" }"#,
+                r#"path "a": error parsing expiration: "tomorrow" is no time of RFC 3339"#,
+            ),
+            (
+                r#"path "a" { pagination_limit = 5 }"#,
+                r#"path "a": key "pagination_limit" on line 1 is not supported yet"#,
             ),
             (r#"path = "a""#, r#"key "path" on line 1: expected path "..." { ... }, got a string"#),
             ("path { capabilities = [\"read\"] }", r#"key "path" on line 1: expected path "..." { ... }, got a block"#),

@@ -16,7 +16,23 @@ pub fn plant(name: &str) {
 /// Whether the planted bug `name` is active.
 #[cfg(feature = "mutants")]
 pub fn mutant(name: &str) -> bool {
+    #[cfg(test)]
+    if PLANTED_HERE.get() == Some(name) {
+        return true;
+    }
     ACTIVE.get().is_some_and(|active| active == name)
+}
+
+#[cfg(all(test, feature = "mutants"))]
+thread_local! {
+    static PLANTED_HERE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, and with it in all tasks of a `#[tokio::test]`: for the tests that show that another
+/// test would see it.
+#[cfg(all(test, feature = "mutants"))]
+pub(crate) fn plant_here(name: &'static str) {
+    PLANTED_HERE.set(Some(name));
 }
 
 /// Whether the planted bug `name` is active: never, in this build.

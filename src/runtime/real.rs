@@ -61,6 +61,69 @@ pub fn process() -> Option<(u64, u64, u64)> {
     Some((resident_pages * page, virtual_pages * page, threads))
 }
 
+/// What the system tells of this machine, as it writes it; empty where it does not. For `sys/host-info` only.
+#[derive(Clone, Debug, Default)]
+pub struct HostTexts {
+    /// `/proc/cpuinfo`.
+    pub processors: String,
+    /// `/proc/stat`.
+    pub times: String,
+    /// `/proc/meminfo`.
+    pub memory: String,
+    /// `/etc/os-release`.
+    pub release: String,
+    /// Host name, kernel's version and the machine's architecture.
+    pub names: [String; 3],
+    /// Seconds since the machine started.
+    pub uptime: u64,
+    /// Bytes of the file system of a path: all, free for the server; and its inodes: all, free.
+    pub space: [u64; 4],
+    /// Processes.
+    pub processes: u64,
+}
+
+/// Takes from everybody but its owner what they may do with a directory, if it is there.
+///
+/// # Errors
+/// If that cannot be changed by this process.
+pub fn keep_to_owner(directory: &Path) -> io::Result<()> {
+    let mode = match fs::metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?.permissions().mode(),
+    };
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(directory, fs::Permissions::from_mode(mode & 0o700)),
+    }
+}
+
+/// Reads [`HostTexts`]; `path` is where the space is looked at. Blocks for as long as the kernel needs.
+pub fn host(path: &Path) -> HostTexts {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let names = rustix::system::uname();
+    let name = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    let space = rustix::fs::statvfs(path).map_or([0; 4], |stat| {
+        [
+            stat.f_blocks.saturating_mul(stat.f_frsize),
+            stat.f_bavail.saturating_mul(stat.f_frsize),
+            stat.f_files,
+            stat.f_favail,
+        ]
+    });
+    let is_process = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit());
+    HostTexts {
+        processors: text("/proc/cpuinfo"),
+        times: text("/proc/stat"),
+        memory: text("/proc/meminfo"),
+        release: text("/etc/os-release"),
+        names: [name(names.nodename()), name(names.release()), name(names.machine())],
+        uptime: u64::try_from(uptime).unwrap_or(0),
+        space,
+        processes: fs::read_dir("/proc").map_or(0, |all| all.flatten().filter(is_process).count() as u64),
+    }
+}
+
 fn fill(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {

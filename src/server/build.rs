@@ -95,6 +95,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             StorageKind::Inmem => "inmem",
         }
         .into(),
+        sanitized: super::sanitized::shown(config),
     }
 }
 

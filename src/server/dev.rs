@@ -65,6 +65,19 @@ pub(super) async fn serve(args: ServerArgs, runtime: Runtime) -> Result<(), Stri
     Ok(())
 }
 
+/// A server in memory for who embeds one: initialised, unsealed, with KV version 2 at `secret/`, and its root token. It
+/// listens on free ports of loopback.
+///
+/// # Errors
+/// What went wrong, in words.
+pub async fn in_memory(runtime: Runtime) -> Result<(Node, String), String> {
+    let config = Config::dev("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let metrics = Metrics::new(runtime.clock.clone());
+    let node = start(config, runtime, metrics).await?;
+    let secrets = prepare(node.core(), None).await?;
+    Ok((node, secrets.root_token))
+}
+
 async fn start(config: Config, runtime: Runtime, metrics: Metrics) -> Result<Node, String> {
     let tuning = Tuning { disk_engine: EngineKind::Memory, segment_bytes: 1 << 20, ..Tuning::default() };
     Node::start_with(config, runtime, tuning, metrics).await.map_err(|error| error.to_string())
@@ -117,7 +130,7 @@ async fn prepare(core: &Core, root_token_id: Option<&str>) -> Result<Secrets, St
     let mount = json!({ "type": "kv", "options": { "version": "2" }, "description": "key/value secret storage" });
     call(core, Operation::Update, "sys/mounts/secret", mount, Some(&root_token)).await?;
     if let Some(id) = root_token_id {
-        let body = json!({ "id": id, "policies": ["root"], "no_parent": true, "display_name": "root" });
+        let body = json!({ "id": id, "policies": ["root"], "no_parent": true });
         call(core, Operation::Update, "auth/token/create", body, Some(&root_token)).await?;
         call(core, Operation::Update, "auth/token/revoke-self", json!({}), Some(&root_token)).await?;
         root_token = id.to_string();

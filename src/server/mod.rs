@@ -6,6 +6,7 @@ mod build;
 mod dev;
 mod join;
 mod process;
+mod sanitized;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::telemetry::Metrics;
 
 pub use args::ServerArgs;
 pub use build::Tuning;
+pub use dev::in_memory;
 pub use process::run;
 
 /// How long a stopping node waits for the requests under way.

@@ -48,6 +48,12 @@ pub enum Kind {
     TokenExpiry = 0x46,
     /// Sealed: work that was marked and is not finished (a mount being deleted, a tree being revoked).
     Pending = 0x47,
+    /// Sealed: one record a token role, by namespace and name.
+    TokenRole = 0x48,
+    /// Sealed: time to policy, ordered by the policies' ends.
+    PolicyExpiry = 0x49,
+    /// Sealed: what was set for the whole cluster while it runs, one record each, by name.
+    Setting = 0x50,
     /// Sealed: data of a mount, by namespace, mount UUID and the backend's own path.
     Data = 0x80,
 }

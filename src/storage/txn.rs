@@ -67,6 +67,12 @@ impl Txn {
         self.checks.entry(Bytes::copy_from_slice(key)).or_insert(revision);
     }
 
+    /// Empties the read set: only planted bugs do so.
+    pub fn forget_reads(&mut self) {
+        self.checks.clear();
+        self.ranges.clear();
+    }
+
     /// At most `limit` pairs of `from..to`; the range becomes part of the read set.
     pub async fn list(&mut self, from: &[u8], to: &[u8], limit: u32) -> io::Result<Vec<Pair>> {
         let pairs = self.state.scan(from, to, limit as usize).await?;

@@ -2,10 +2,11 @@
 //!
 //! Nothing depends on this being set up: without it, as in simulations, events go nowhere and cost a branch.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
@@ -113,6 +114,17 @@ impl Level {
         }
     }
 
+    /// Its name, as [`Level::parse`] takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+
     fn of_byte(byte: u8) -> Level {
         [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace]
             .into_iter()
@@ -145,20 +157,48 @@ impl LogFormat {
 /// What can be changed while the server runs.
 #[derive(Clone)]
 pub struct LogHandle {
-    level: Arc<AtomicU8>,
+    levels: Arc<Levels>,
     sinks: Vec<Sink>,
 }
 
+/// The handle of the process, once its log is set up.
+static OF_PROCESS: OnceLock<LogHandle> = OnceLock::new();
+
 impl LogHandle {
-    /// Changes the level.
+    /// The handle of the process's log; `None` where it has none, as in a simulation.
+    pub fn of_process() -> Option<LogHandle> {
+        OF_PROCESS.get().cloned()
+    }
+
+    /// Changes the configured level. What was set for a part or for all while the server runs is forgotten.
     pub fn set_level(&self, level: Level) {
-        self.level.store(level as u8, Ordering::Relaxed);
+        self.levels.configured.store(level as u8, Ordering::Relaxed);
+        self.override_level(None, None);
+    }
+
+    /// Sets the level of a part, or of all, beside what is configured; `None` as the level is the configured one.
+    pub fn override_level(&self, part: Option<&str>, level: Option<Level>) {
+        let configured = Level::of_byte(self.levels.configured.load(Ordering::Relaxed));
+        let mut parts = self.levels.parts.write().unwrap_or_else(PoisonError::into_inner);
+        match part {
+            None => {
+                parts.clear();
+                self.levels.base.store(level.unwrap_or(configured) as u8, Ordering::Relaxed);
+            }
+            Some(part) => drop(parts.insert(part.to_string(), level.unwrap_or(configured))),
+        }
+        drop(parts);
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// The level.
+    /// The level of what has none of its own.
     pub fn level(&self) -> Level {
-        Level::of_byte(self.level.load(Ordering::Relaxed))
+        self.levels.base()
+    }
+
+    /// Each part and its level.
+    pub fn levels(&self) -> Vec<(&'static str, Level)> {
+        PARTS.iter().map(|part| (*part, self.levels.of(part))).collect()
     }
 
     /// Opens the file anew at its path, after logrotate has moved it (SIGHUP).
@@ -184,6 +224,7 @@ pub async fn init(options: LogOptions, runtime: &Runtime, metrics: &Metrics) -> 
     let (layer, handle) = start(options, runtime, metrics, true).await?;
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    let _ = OF_PROCESS.set(handle.clone());
     Ok(handle)
 }
 
@@ -205,14 +246,52 @@ pub async fn start(
         let sink = log_file::file(path, &options, runtime, metrics).await;
         sinks.push(sink.map_err(|error| LogError::File { path: path.clone(), error })?);
     }
-    let level = Arc::new(AtomicU8::new(options.level as u8));
-    let handle = LogHandle { level: Arc::clone(&level), sinks: sinks.clone() };
-    Ok((LogLayer { level, format: options.format, clock: runtime.clock.clone(), sinks }, handle))
+    let levels = Arc::new(Levels::new(options.level));
+    let handle = LogHandle { levels: Arc::clone(&levels), sinks: sinks.clone() };
+    Ok((LogLayer { levels, format: options.format, clock: runtime.clock.clone(), sinks }, handle))
+}
+
+/// Parts of the server whose level can be set by itself, and the library that has the most to say.
+const PARTS: [&str; 9] = ["barrier", "config", "core", "http", "openraft", "raft", "seal", "server", "storage"];
+
+/// The part that a target belongs to.
+fn part(target: &str) -> &str {
+    let within = target.strip_prefix("holdfast::").unwrap_or(target);
+    within.split("::").next().unwrap_or(within)
+}
+
+/// How much each part logs.
+struct Levels {
+    configured: AtomicU8,
+    base: AtomicU8,
+    parts: RwLock<BTreeMap<String, Level>>,
+}
+
+impl Levels {
+    fn new(level: Level) -> Levels {
+        let level = level as u8;
+        Levels { configured: AtomicU8::new(level), base: AtomicU8::new(level), parts: RwLock::default() }
+    }
+
+    fn base(&self) -> Level {
+        Level::of_byte(self.base.load(Ordering::Relaxed))
+    }
+
+    fn of(&self, part: &str) -> Level {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.get(part).copied().unwrap_or_else(|| self.base())
+    }
+
+    /// The most that any part logs.
+    fn most(&self) -> Level {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.values().copied().fold(self.base(), Level::max)
+    }
 }
 
 /// Makes lines of events and hands them to the writers; never waits.
 pub struct LogLayer {
-    level: Arc<AtomicU8>,
+    levels: Arc<Levels>,
     format: LogFormat,
     clock: Clock,
     sinks: Vec<Sink>,
@@ -220,8 +299,8 @@ pub struct LogLayer {
 
 impl LogLayer {
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
-        let level = Level::of_byte(self.level.load(Ordering::Relaxed));
         let crate_name = metadata.target().split("::").next().unwrap_or("");
+        let level = self.levels.of(part(metadata.target()));
         let filter = match crate_name {
             // It warns of every try to reach a node that is down, many times a second.
             "openraft" if level < Level::Debug => LevelFilter::ERROR,
@@ -242,7 +321,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(Level::of_byte(self.level.load(Ordering::Relaxed)).filter())
+        Some(self.levels.most().filter())
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -347,8 +426,9 @@ fn write_escaped(line: &mut String, text: &str) {
     }
 }
 
-/// No code logs a token; should one slip through all the same, its prefix gives it away.
-fn without_tokens(text: String) -> String {
+/// A text that is to be seen by others, such as a line of the log or a path: no code puts a token there; should one slip
+/// through all the same, its prefix gives it away.
+pub fn without_tokens(text: String) -> String {
     let mut from = 0;
     let mut text = text;
     while let Some(found) = text[from..].find("hv") {

@@ -61,3 +61,23 @@ pub fn revoking_of(key: &[u8]) -> Option<Hash> {
 pub fn all_revoking() -> Bytes {
     key(Kind::Pending, b"tree/")
 }
+
+/// The mark of a token that was revoked without its children, which are being made orphans.
+pub fn orphaning(hash: &Hash) -> Bytes {
+    key(Kind::Pending, &[b"orphan/".as_slice(), hash].concat())
+}
+
+/// The token of a key that [`orphaning`] made.
+pub fn orphaning_of(key: &[u8]) -> Option<Hash> {
+    key.strip_prefix(&[Kind::Pending as u8])?.strip_prefix(b"orphan/")?.try_into().ok()
+}
+
+/// The prefix of all keys that [`orphaning`] makes.
+pub fn all_orphaning() -> Bytes {
+    key(Kind::Pending, b"orphan/")
+}
+
+/// The mark of a tidying: its value is the last key that was looked at.
+pub fn tidying() -> Bytes {
+    key(Kind::Pending, b"tidy")
+}

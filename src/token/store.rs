@@ -17,11 +17,20 @@ pub fn create(txn: &mut BarrierTxn, salt: &Salt, hash: &Hash, entry: &Entry) {
     }
 }
 
-/// Reads a token's record within the transaction.
+/// Reads the record of a token within the transaction; `None` also for one that was revoked and still holds its
+/// children.
 ///
 /// # Errors
 /// If the store or the barrier fails.
 pub async fn get(txn: &mut BarrierTxn, hash: &Hash) -> Result<Option<Entry>, BarrierError> {
+    Ok(record(txn, hash).await?.filter(|entry| !entry.orphaning))
+}
+
+/// Reads whatever record there is under a token's key.
+///
+/// # Errors
+/// If the store or the barrier fails.
+pub async fn record(txn: &mut BarrierTxn, hash: &Hash) -> Result<Option<Entry>, BarrierError> {
     let key = keys::token(hash);
     match txn.get(&key).await? {
         None => Ok(None),
@@ -61,6 +70,53 @@ pub fn update(txn: &mut BarrierTxn, hash: &Hash, old: &Entry, new: &Entry) {
 pub fn revoke(txn: &mut BarrierTxn, salt: &Salt, hash: &Hash, entry: &Entry) {
     remove_record(txn, salt, hash, entry);
     txn.put(keys::revoking(hash), b"");
+}
+
+/// As [`revoke`], for background work: a token without children and without a cubbyhole leaves no mark behind, so that a
+/// tree is gone with one commit a page.
+///
+/// # Errors
+/// If the store fails.
+pub async fn revoke_whole(
+    txn: &mut BarrierTxn,
+    salt: &Salt,
+    hash: &Hash,
+    entry: &Entry,
+    cubbyhole: &[u8],
+) -> Result<(), BarrierError> {
+    // Both ranges join the read set: what is added to them meanwhile is not forgotten.
+    let children = keys::children(hash);
+    for from in [children.as_ref(), cubbyhole] {
+        if !txn.scan_keys(from, &schema::prefix_end(from), 1).await?.is_empty() {
+            revoke(txn, salt, hash, entry);
+            return Ok(());
+        }
+    }
+    remove_record(txn, salt, hash, entry);
+    Ok(())
+}
+
+/// Revokes a token whose children live on: its record stays, dead, until a job has made all of them orphans.
+pub fn revoke_before_orphaning(txn: &mut BarrierTxn, salt: &Salt, hash: &Hash, entry: &Entry) {
+    remove_record(txn, salt, hash, entry);
+    let left = Entry { orphaning: true, parent: None, expires: None, ..entry.clone() };
+    txn.put(keys::token(hash), &left.encode());
+    txn.put(keys::orphaning(hash), b"");
+}
+
+/// Takes the parent from the tokens of these keys, which [`keys::child`] made.
+///
+/// # Errors
+/// If the store or the barrier fails.
+pub async fn make_orphans(txn: &mut BarrierTxn, children: &[bytes::Bytes]) -> Result<(), BarrierError> {
+    for key in children {
+        txn.delete(key.clone());
+        let Some(hash) = keys::child_of(key) else { continue };
+        if let Some(old) = get(txn, &hash).await? {
+            update(txn, &hash, &old, &Entry { parent: None, ..old.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Removes a token's record and its places in the indexes.

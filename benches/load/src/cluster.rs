@@ -144,7 +144,11 @@ impl Cluster {
         fs::write(self.config(node), text)
     }
 
-    fn start_node(&mut self, node: usize) -> Result<(), String> {
+    /// Starts a node's process.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn start_node(&mut self, node: usize) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(self.directory.join(format!("n{node}.log")));
         let log = log.map_err(|error| error.to_string())?;
         let copy = log.try_clone().map_err(|error| error.to_string())?;
@@ -159,7 +163,11 @@ impl Cluster {
         Ok(())
     }
 
-    async fn unseal(&self, node: usize) -> Result<(), String> {
+    /// Unseals a node and waits until it is active or a standby.
+    ///
+    /// # Errors
+    /// If it does not for a long time.
+    pub async fn unseal(&self, node: usize) -> Result<(), String> {
         let key = json!({ "key": self.key });
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -216,7 +224,8 @@ impl Cluster {
         SocketAddr::from(([127, 0, 0, 1], self.first_port + node as u16 * 2 + 1))
     }
 
-    fn data(&self, node: usize) -> PathBuf {
+    /// A node's data directory.
+    pub fn data(&self, node: usize) -> PathBuf {
         self.directory.join(format!("n{node}"))
     }
 

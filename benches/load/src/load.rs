@@ -17,6 +17,8 @@ pub enum Kind {
     Write,
     /// A read of what was written.
     Read,
+    /// A new service token.
+    Token,
 }
 
 /// What came of one load.
@@ -108,6 +110,7 @@ fn requests(kind: Kind, connection: usize, token: &str) -> Vec<Vec<u8>> {
             match kind {
                 Kind::Write => request("POST", &path, token, &write_body()),
                 Kind::Read => request("GET", &path, token, ""),
+                Kind::Token => request("POST", "auth/token/create", token, r#"{"policies":["default"],"ttl":"1h"}"#),
             }
         })
         .collect()

@@ -8,10 +8,12 @@
 )]
 
 mod cluster;
+mod cold_start;
 mod disk;
 mod http;
 mod load;
 mod report;
+mod scale;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,17 +52,27 @@ struct Args {
     /// Only Holdfast.
     #[arg(long)]
     alone: bool,
+    /// Only the loads with this text in their names.
+    #[arg(long, default_value = "")]
+    load: String,
+    /// Instead of loads: fill a Holdfast cluster with so many megabytes, then kill and start all nodes.
+    #[arg(long)]
+    cold_start_mb: Option<u64>,
+    /// Instead of loads: a Holdfast cluster with so many secrets, and a tenth as many tokens.
+    #[arg(long)]
+    scale: Option<u64>,
     /// table or json.
     #[arg(long, default_value = "table")]
     format: String,
 }
 
 /// The loads of a round, in order: name, kind, connections.
-const LOADS: [(&str, Kind, usize); 4] = [
+const LOADS: [(&str, Kind, usize); 5] = [
     ("writes, 64 connections", Kind::Write, 64),
     ("writes, 1 connection", Kind::Write, 1),
     ("reads, 64 connections", Kind::Read, 64),
     ("reads, 1 connection", Kind::Read, 1),
+    ("tokens, 16 connections", Kind::Token, 16),
 ];
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,8 +82,7 @@ async fn main() -> ExitCode {
         None => arg,
     }));
     match measure(&args).await {
-        Ok(report) if args.format == "json" => println!("{}", report.json()),
-        Ok(report) => print!("{}", report.table()),
+        Ok(text) => println!("{}", text.trim_end()),
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
@@ -80,11 +91,20 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn measure(args: &Args) -> Result<Report, String> {
+async fn measure(args: &Args) -> Result<String, String> {
     let directory = args.dir.join(format!("holdfast-load-{}", std::process::id()));
     std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let directory = directory.canonicalize().map_err(|error| error.to_string())?;
-    let result = measure_in(args, &directory).await;
+    let json = args.format == "json";
+    let result = match (args.cold_start_mb, args.scale) {
+        (Some(megabytes), _) => {
+            cold_start(args, &directory, megabytes).await.map(|outcome| report::cold_start(&outcome, json))
+        }
+        (None, Some(keys)) => scale(args, &directory, keys).await.map(|figures| report::scale(&figures, json)),
+        (None, None) => measure_in(args, &directory)
+            .await
+            .map(|report| if json { report.json().to_string() } else { report.table() }),
+    };
     if result.is_ok() {
         let _ = std::fs::remove_dir_all(&directory);
     } else {
@@ -106,6 +126,16 @@ async fn steady(cluster: &Cluster, kind: Kind, connections: usize, time: Duratio
     Err(last)
 }
 
+async fn cold_start(args: &Args, directory: &std::path::Path, megabytes: u64) -> Result<cold_start::Outcome, String> {
+    let mut cluster = Cluster::start("holdfast", &args.holdfast, directory, args.port).await?;
+    cold_start::measure(&mut cluster, megabytes * 1_000_000).await
+}
+
+async fn scale(args: &Args, directory: &std::path::Path, keys: u64) -> Result<scale::Figures, String> {
+    let cluster = Cluster::start("holdfast", &args.holdfast, directory, args.port).await?;
+    scale::measure(&cluster, keys, keys / 10).await
+}
+
 async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, String> {
     let mut clusters = vec![Cluster::start("holdfast", &args.holdfast, directory, args.port).await?];
     if !args.alone {
@@ -119,7 +149,7 @@ async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, 
     let mut report = Report::new(versions, idle_memory);
     for round in 0..args.rounds {
         report.syncs.extend(disk::sync_latencies(directory, 200).map_err(|error| error.to_string())?);
-        for (name, kind, connections) in LOADS {
+        for (name, kind, connections) in LOADS.into_iter().filter(|(name, ..)| name.contains(&args.load)) {
             eprintln!("round {} of {}: {name}", round + 1, args.rounds);
             let mut outcomes = Vec::new();
             for cluster in &clusters {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cold_start::Outcome as ColdStart;
 use crate::load::{Outcome, quantile};
+use crate::scale::Figures as Scale;
 
 /// The same load on both clusters, one right after the other: rate, p50, p99 and CPU of each.
 pub struct Pair(Vec<Figures>);
@@ -126,6 +128,54 @@ impl Report {
             "loads": loads,
             "gap_after_kill_ms": { "holdfast": milliseconds(&self.gaps[0]), "bao": milliseconds(&self.gaps[1]) },
         })
+    }
+}
+
+/// What a cold start showed, for people or for programs.
+pub fn cold_start(outcome: &ColdStart, json: bool) -> String {
+    let megabytes = |bytes: u64| (bytes as f64 / 1e6).round();
+    let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+    let figures = [
+        ("values written, MB", json!(megabytes(outcome.filled))),
+        ("data of a node on disk, MB", json!(megabytes(outcome.data))),
+        ("largest log seen, MB", json!(megabytes(outcome.log_peak))),
+        ("start of all processes to first read, ms", json!(milliseconds(outcome.until_read))),
+        ("last unseal to first read, ms", json!(milliseconds(outcome.read_after_unseal))),
+        ("last unseal to first write, ms", json!(milliseconds(outcome.write_after_unseal))),
+        (
+            "resident memory of each node, MB",
+            json!(outcome.memory.iter().map(|bytes| megabytes(*bytes)).collect::<Vec<_>>()),
+        ),
+    ];
+    listed(&figures, json)
+}
+
+/// What many secrets and tokens showed, for people or for programs.
+pub fn scale(figures: &Scale, json: bool) -> String {
+    let round = |value: f64| json!((value * 100.0).round() / 100.0);
+    let (few, many) = (micros(figures.few.quantile(0.5)), micros(figures.many.quantile(0.5)));
+    let (before, during) = (micros(figures.before.quantile(0.99)), micros(figures.during.quantile(0.99)));
+    let figures = [
+        ("write p50 with 10,000 secrets, us", round(few)),
+        ("secrets", json!(figures.keys)),
+        ("write p50 with all of them, us", round(many)),
+        ("ratio", round(many / few)),
+        ("names in the large folder", json!(figures.names)),
+        ("listing of it, ms", round(micros(figures.listing) / 1e3)),
+        ("tokens, children of one", json!(figures.tokens)),
+        ("tokens made a second, 16 connections", round(figures.token_rate)),
+        ("resident bytes a token", round(figures.bytes_a_token)),
+        ("read p99 before the parent is revoked, us", round(before)),
+        ("read p99 while its children go, us", round(during)),
+        ("ratio of the p99", round(during / before)),
+    ];
+    listed(&figures, json)
+}
+
+fn listed(figures: &[(&str, Value)], json: bool) -> String {
+    match json {
+        true => figures.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect::<Value>().to_string(),
+        false => figures.iter().map(|(name, value)| format!("{name:<44} {value}\n")).collect(),
     }
 }
 

@@ -6,6 +6,10 @@
 //! | `linearizable` | I2: per key, reads and writes take effect in one order that respects real time | Herlihy and Wing 1990, section 3 | [`linearizable`] |
 //! | `cas` | I3: of concurrent check-and-sets on one version one succeeds; versions are dense | Herlihy 1991, section 3 (compare-and-swap) | [`cas`] |
 //! | `phantom` | I5: what is read was written by an attempt that was not rejected | Crooks et al. 2017, read provenance | [`phantom`] |
+//! | `authority` | I9: nothing is served by a policy that was closed, nothing denied that was open | Anderson 1972, reference monitor | [`authority`] |
+//! | `lifetime` | I12, I13: a revoked or expired token is dead, and all below it; a living one is not | Gray and Cheriton 1989 | [`lifetime`] |
+//! | `once` | I14: an answer is unwrapped once, n uses serve n requests | Herlihy 1991, section 3 | [`once`] |
+//! | `mounts` | I5: a mount holds what was written since it was enabled | Herlihy and Wing 1990, section 3 | [`mounts`] |
 //! | `election-safety` | I6: at most one leader a term | Ongaro and Ousterhout 2014, figure 3; TLA+ `OneLeaderPerTerm` | [`raft::election_safety`] |
 //! | `state-machine-safety` | I6: one entry an index, on all nodes and for ever | ibid., figure 3; TLA+ `StateMachineSafety` | [`raft::state_machine_safety`] |
 //! | `leader-completeness` | I6: a new leader has every entry applied before | ibid., figure 3; TLA+ `LeaderCompleteness` | [`raft::leader_completeness`] |
@@ -16,17 +20,23 @@
 //! | `serves-again` | L1, L2: after all faults end, the cluster converges and takes fresh writes | TigerBeetle's liveness mode, openraft's `liveness.rs` | [`liveness`] |
 //! | `answers-in-time` | L3: a call on a healthy cluster ends with an answer within its deadline | the L3 | [`liveness`] |
 
+pub mod authority;
 pub mod cas;
 pub mod durable;
+pub mod lifetime;
 pub mod linearizable;
 pub mod liveness;
+pub mod mounts;
+pub mod once;
 pub mod phantom;
 pub mod raft;
 pub mod recovery;
 pub mod replica;
+pub mod tokens;
 
 use crate::outcome::Violation;
 use crate::trace::Event;
+use crate::workload::acts::Act;
 use crate::workload::history::Op;
 
 /// What a run leaves to be judged.
@@ -34,6 +44,8 @@ use crate::workload::history::Op;
 pub struct Evidence {
     /// The clients' calls, in order of beginning.
     pub ops: Vec<Op>,
+    /// What they did with tokens, policies, mounts and wrapped answers, in order of beginning.
+    pub acts: Vec<Act>,
     /// The events of nodes and world, in order.
     pub events: Vec<Event>,
 }
@@ -52,6 +64,10 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "phantom", check: phantom::check },
     Property { name: "linearizable", check: linearizable::check },
     Property { name: "cas", check: cas::check },
+    Property { name: "authority", check: authority::check },
+    Property { name: "lifetime", check: lifetime::check },
+    Property { name: "once", check: once::check },
+    Property { name: "mounts", check: mounts::check },
     Property { name: "election-safety", check: raft::election_safety::check },
     Property { name: "state-machine-safety", check: raft::state_machine_safety::check },
     Property { name: "leader-completeness", check: raft::leader_completeness::check },
@@ -108,7 +124,7 @@ pub(crate) mod sample {
     }
 
     pub fn history(ops: Vec<Op>) -> Evidence {
-        Evidence { ops, events: Vec::new() }
+        Evidence { ops, ..Evidence::default() }
     }
 
     pub fn events(lines: &[(&str, &'static str, &str)]) -> Evidence {
@@ -118,6 +134,6 @@ pub(crate) mod sample {
             kind,
             text: text.to_string(),
         });
-        Evidence { ops: Vec::new(), events: events.collect() }
+        Evidence { events: events.collect(), ..Evidence::default() }
     }
 }

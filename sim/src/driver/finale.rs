@@ -27,6 +27,10 @@ impl Driver {
         self.atlas.whole();
         self.stop_load().await;
         self.final_calls().await;
+        if let Some(access) = &self.access {
+            let failed = access.finale(&self.http, &self.members()).await;
+            self.violations.extend(failed.into_iter().map(|what| Violation::liveness("serves-again", what)));
+        }
         self.watch_exits();
         Ok(())
     }

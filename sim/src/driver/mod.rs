@@ -18,6 +18,8 @@ use crate::fault::atlas::Atlas;
 use crate::fault::damage::Copy;
 use crate::outcome::Violation;
 use crate::scenario::{Scenario, Step};
+use crate::workload::access::Access;
+use crate::workload::acts::Act;
 use crate::workload::history::Op;
 use crate::workload::http::Http;
 use crate::workload::kv::Kv;
@@ -26,16 +28,18 @@ use crate::world::node::Status;
 
 /// What the driver leaves when it is done. Clones share it.
 #[derive(Clone, Default)]
-pub struct Report(Arc<Mutex<(Vec<Violation>, Vec<Op>)>>);
+pub struct Report(Arc<Mutex<Seen>>);
+
+type Seen = (Vec<Violation>, Vec<Op>, Vec<Act>);
 
 impl Report {
-    /// Violations that the driver itself has seen, and the clients' history.
-    pub fn take(&self) -> (Vec<Violation>, Vec<Op>) {
+    /// Violations that the driver itself has seen, and the histories of both sorts of clients.
+    pub fn take(&self) -> Seen {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put(&self, violations: Vec<Violation>, ops: Vec<Op>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (violations, ops);
+    fn put(&self, seen: Seen) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }
 
@@ -47,6 +51,7 @@ pub struct Driver {
     http: Http,
     keys: Keys,
     kv: Kv,
+    access: Option<Access>,
     clients: Vec<JoinHandle<()>>,
     bound: BTreeMap<String, Vec<usize>>,
     images: BTreeMap<String, Copy>,
@@ -74,6 +79,7 @@ impl Driver {
             hands,
             scenario,
             kv,
+            access: None,
             keys: Keys::default(),
             clients: Vec::new(),
             bound: BTreeMap::new(),
@@ -90,7 +96,8 @@ impl Driver {
             self.violations.push(violation);
         }
         self.kv.stop();
-        report.put(self.violations, self.kv.history().ops());
+        let acts = self.access.as_ref().map(Access::acts).unwrap_or_default();
+        report.put((self.violations, self.kv.history().ops(), acts));
     }
 
     async fn all(&mut self) -> Carried {
@@ -113,17 +120,25 @@ impl Driver {
         }
         self.mount().await.map_err(failed)?;
         self.wait_all_serve(Duration::from_secs(20)).await.map_err(failed)?;
-        self.start_load();
-        Ok(())
+        self.start_load().await
     }
 
-    fn start_load(&mut self) {
+    async fn start_load(&mut self) -> Carried {
         self.kv = Kv::new(self.hands.clone(), self.scenario.load.clone(), &self.keys.token);
         self.clients = self.kv.start();
+        if let Some(shape) = self.scenario.access.clone() {
+            let access = Access::new(self.hands.clone(), shape, &self.keys.token);
+            let failed = |what: String| Violation::liveness("serves-again", format!("set-up: {what}"));
+            access.set_up(&self.http, 0).await.map_err(failed)?;
+            self.clients.extend(access.start());
+            self.access = Some(access);
+        }
+        Ok(())
     }
 
     async fn stop_load(&mut self) {
         self.kv.stop();
+        self.access.iter().for_each(Access::stop);
         for client in std::mem::take(&mut self.clients) {
             if let Err(error) = client.await {
                 self.violations.push(Violation::harness(format!("a client failed: {error}")));
@@ -146,7 +161,12 @@ impl Driver {
             let Status::Exited(said) = node.status() else { continue };
             if self.excused.insert(node.index) {
                 let what = format!("{} ended by itself: {said}", node.name);
-                self.violations.push(Violation::liveness("serves-again", what));
+                // Nothing was done to its disk: it has itself lost what it had promised to keep.
+                let lost = said.contains("damaged") && !self.atlas.is_damaged(node.index);
+                self.violations.push(match lost {
+                    true => Violation::safety("honest-recovery", what),
+                    false => Violation::liveness("serves-again", what),
+                });
             }
         }
     }

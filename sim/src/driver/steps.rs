@@ -34,7 +34,7 @@ impl Driver {
                 }
             }
             Action::Choose(who) => drop(self.choose(who, bind).await?),
-            Action::StartLoad => self.start_load(),
+            Action::StartLoad => self.start_load().await?,
             Action::StopLoad => self.stop_load().await,
             Action::Init
             | Action::Mount

@@ -52,7 +52,7 @@ pub fn play(seed: u64, trace: &TraceLog) -> (Evidence, Vec<Violation>) {
             }]
         }
     };
-    (Evidence { ops: history.ops(), events: trace.kept() }, violations)
+    (Evidence { ops: history.ops(), events: trace.kept(), ..Evidence::default() }, violations)
 }
 
 async fn drive(world: World, history: &History) -> Carried {

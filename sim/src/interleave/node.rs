@@ -65,6 +65,7 @@ pub async fn start(spec: Spec, runtime: Runtime) -> Result<Core, String> {
         default_lease_ttl: Duration::from_secs(32 * 24 * 3600),
         max_lease_ttl: Duration::from_secs(32 * 24 * 3600),
         storage_type: "raft".into(),
+        sanitized: Default::default(),
     };
     let metrics = Metrics::new(runtime.clock.clone());
     let core = Core::new(runtime, settings, raft, Barrier::new(), metrics);

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub latency_max: Duration,
     /// The load.
     pub load: crate::workload::kv::Shape,
+    /// The load of tokens, policies, mounts and wrapped answers, if there is one.
+    pub access: Option<crate::workload::access::Shape>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }

@@ -1,6 +1,6 @@
 //! The TOML schema. A step is written flat, with `do` naming what it does; which keys it may have depends on that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::span::{duration, durations, numbers};
 use super::{Action, DiskFault, Scenario, ScenarioError, Step, Who};
+use crate::workload::access::{self, Kind};
 use crate::workload::kv::Shape;
 
 /// Parses a scenario; `file` is for the errors.
@@ -36,6 +37,7 @@ struct RawScenario {
     latency_max: Option<Spanned<String>>,
     #[serde(default)]
     load: RawLoad,
+    access: Option<RawAccess>,
     #[serde(default)]
     step: Vec<Spanned<RawStep>>,
 }
@@ -53,6 +55,20 @@ struct RawLoad {
     cas_percent: Option<u64>,
     pause_max: Option<Spanned<String>>,
     deadline: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAccess {
+    clients: Option<usize>,
+    policies: Option<usize>,
+    mounts: Option<usize>,
+    newest: Option<usize>,
+    uses: Option<Spanned<String>>,
+    ttl: Option<Spanned<String>>,
+    pause_max: Option<Spanned<String>>,
+    deadline: Option<Spanned<String>>,
+    acts: Spanned<BTreeMap<String, u64>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +120,7 @@ impl Parser<'_> {
             pause_max: or(&raw.load.pause_max, "pause_max", 80)?,
             deadline: or(&raw.load.deadline, "deadline", 6000)?,
         };
+        let access = raw.access.map(|access| self.access(access)).transpose()?;
         let mut names = BTreeSet::new();
         let steps = self.steps(raw.step, nodes, &mut names)?;
         Ok(Scenario {
@@ -114,7 +131,34 @@ impl Parser<'_> {
             limit: or(&raw.limit, "limit", 180_000)?,
             latency_max: or(&raw.latency_max, "latency_max", 4)?,
             load,
+            access,
             steps,
+        })
+    }
+
+    fn access(&self, raw: RawAccess) -> Parsed<access::Shape> {
+        let or = |text: &Option<Spanned<String>>, key, default: u64| match text {
+            Some(text) => self.with(text, key, duration),
+            None => Ok(Duration::from_millis(default)),
+        };
+        let mut acts = Vec::new();
+        for (name, weight) in raw.acts.get_ref() {
+            let kind = Kind::named(name);
+            acts.push((kind.ok_or_else(|| self.error(&raw.acts, name, "no such act"))?, *weight));
+        }
+        if acts.iter().all(|(_, weight)| *weight == 0) {
+            return Err(self.error(&raw.acts, "acts", "at least one act"));
+        }
+        Ok(access::Shape {
+            clients: raw.clients.unwrap_or(4),
+            policies: raw.policies.unwrap_or(2).max(1),
+            mounts: raw.mounts.unwrap_or(1).max(1),
+            newest: raw.newest.unwrap_or(4),
+            uses: raw.uses.map_or(Ok(0..1), |text| self.with(&text, "uses", numbers))?,
+            ttl: raw.ttl.map_or(Ok(MINUTE..MINUTE), |text| self.with(&text, "ttl", durations))?,
+            pause_max: or(&raw.pause_max, "pause_max", 60)?,
+            deadline: or(&raw.deadline, "deadline", 6000)?,
+            acts,
         })
     }
 
@@ -335,6 +379,9 @@ impl Fields<'_, '_> {
     }
 }
 
+/// The life of a token that the scenario says nothing of.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Words that `who` knows by itself.
 fn is_word(name: &str) -> bool {
     let node = name.strip_prefix('n').is_some_and(|number| number.parse::<usize>().is_ok());
@@ -380,6 +427,8 @@ mod tests {
         assert_eq!(error("[[step]]\ndo = \"init\"\nwho = \"all\"\n"), "x.toml:5: who: `init` has no such key");
         let hours = "[[step]]\ndo = \"wait\"\nfor = \"3h\"\n";
         assert_eq!(error(hours), "x.toml:5: for: `h` is no unit of time: us, ms, s or m");
+        assert_eq!(error("[access]\nacts = { fly = 1 }\n"), "x.toml:4: fly: no such act");
+        assert_eq!(error("[access]\nacts = { use = 0 }\n"), "x.toml:4: acts: at least one act");
         assert!(error("[[step]]\ndo = \"wait\"\nfore = \"3s\"\n").starts_with("x.toml:5: unknown field `fore`"));
     }
 }

@@ -64,6 +64,22 @@ impl Http {
         token: &str,
         body: Option<&Value>,
     ) -> Result<Answer, HttpError> {
+        self.call_wrapped(to, method, path, token, body, None).await
+    }
+
+    /// As [`Http::call`]; with `wrap`, the answer is to come in a wrapping token of that life.
+    ///
+    /// # Errors
+    /// As [`Http::call`].
+    pub async fn call_wrapped(
+        &self,
+        to: IpAddr,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+        wrap: Option<String>,
+    ) -> Result<Answer, HttpError> {
         let mut sender = match self.take(to) {
             Some(sender) => sender,
             None => self.connect(to).await?,
@@ -72,6 +88,9 @@ impl Http {
         let mut request = Request::builder().method(method).uri(path).header("Host", format!("{to}:{API_PORT}"));
         if !token.is_empty() {
             request = request.header("X-Vault-Token", token);
+        }
+        if let Some(ttl) = wrap {
+            request = request.header("X-Vault-Wrap-TTL", ttl);
         }
         let request = request.header("X-Vault-Request", "true").body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| HttpError::Broken(error.to_string()))?;

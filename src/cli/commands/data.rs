@@ -1,4 +1,4 @@
-//! `read`, `write`, `delete`, `list`, `unwrap`: any path of the API.
+//! `read`, `write`, `patch`, `delete`, `list`, `scan`, `unwrap`: any path of the API.
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,16 @@ pub struct Write {
     args: Vec<String>,
 }
 
+/// `patch`.
+#[derive(Debug, clap::Args)]
+pub struct Patch {
+    /// Go on without data: for paths that need none.
+    #[arg(long, alias = "f")]
+    force: bool,
+    #[arg(value_name = "PATH [DATA K=V...]")]
+    args: Vec<String>,
+}
+
 /// `delete`.
 #[derive(Debug, clap::Args)]
 pub struct Delete {
@@ -32,7 +42,7 @@ pub struct Delete {
     args: Vec<String>,
 }
 
-/// `list`.
+/// `list`, `scan`.
 #[derive(Debug, clap::Args)]
 pub struct List {
     /// List what comes after this name, where the path can.
@@ -73,15 +83,29 @@ pub async fn read(context: &Context, read: Read) -> Outcome {
 
 /// Runs `write`.
 pub async fn write(context: &Context, write: Write) -> Outcome {
-    let (path, rest) = first(write.args, "1")?;
-    if rest.is_empty() && !write.force {
+    change(context, write.args, write.force, ApiRequest::put).await
+}
+
+/// Runs `patch`.
+pub async fn patch(context: &Context, patch: Patch) -> Outcome {
+    change(context, patch.args, patch.force, ApiRequest::merge_patch).await
+}
+
+async fn change(
+    context: &Context,
+    args: Vec<String>,
+    force: bool,
+    request: impl Fn(String, Value) -> ApiRequest,
+) -> Outcome {
+    let (path, rest) = first(args, "1")?;
+    if rest.is_empty() && !force {
         return Err(Failure::local("Must supply data or use -force"));
     }
     let data = data::parse_kv(&context.runtime, &rest).await?;
     let path = clean_path(&path);
-    let body = if write.force && rest.is_empty() { Value::Null } else { Value::Object(data) };
+    let body = if force && rest.is_empty() { Value::Null } else { Value::Object(data) };
     let client = context.client().await?;
-    let answer = context.write(&client, ApiRequest::put(path.clone(), body)).await;
+    let answer = context.write(&client, request(path.clone(), body)).await;
     let answer = answer.map_err(|failure| failure.context(format!("Error writing data to {path}")))?;
     output::written(context, answer.as_ref(), &format!("Success! Data written to: {path}"))
 }
@@ -99,19 +123,31 @@ pub async fn delete(context: &Context, delete: Delete) -> Outcome {
 
 /// Runs `list`.
 pub async fn list(context: &Context, list: List) -> Outcome {
+    names(context, list, ("list", "listing", "value")).await
+}
+
+/// Runs `scan`: a list of all names below a path.
+pub async fn scan(context: &Context, scan: List) -> Outcome {
+    names(context, scan, ("scan", "scanning", "entries")).await
+}
+
+/// A parameter of the request, and the words for doing it and for what it finds.
+pub type Listing = (&'static str, &'static str, &'static str);
+
+async fn names(context: &Context, list: List, (operation, doing, what): Listing) -> Outcome {
     let [path] = exactly(list.args)?;
     let path = clean_path(&path);
-    let mut request = ApiRequest::list(path.clone());
+    let mut request = ApiRequest::get(path.clone()).query(operation, "true");
     request.query.extend(list.after.map(|after| ("after".to_string(), after)));
     let limit = list.limit.filter(|limit| *limit >= 0);
     request.query.extend(limit.map(|limit| ("limit".to_string(), limit.to_string())));
     let client = context.client().await?;
     let answer = context.logical(&client, request).await;
-    let answer = answer.map_err(|failure| failure.context(format!("Error listing {path}")))?;
+    let answer = answer.map_err(|failure| failure.context(format!("Error {doing} {path}")))?;
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
-    output::list(context, answer.as_ref(), &path)
+    output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 
 /// Runs `unwrap`.

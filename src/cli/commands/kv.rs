@@ -4,19 +4,21 @@ use serde_json::{Map, Value, json};
 
 use super::kv_metadata::{self, Metadata};
 use super::kv_place::Place;
-use super::{exactly, first};
+use super::{data::Listing, exactly, first, mount};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome, data, table};
 use crate::client::{ApiRequest, ApiSecret, Client};
 
-/// This command has subcommands for the key-value store, e.g. `kv put -mount=secret foo bar=baz`, `kv get -mount=secret foo`.
+/// Interact with the key-value store.
 #[derive(Debug, clap::Subcommand)]
 pub enum Kv {
     /// Delete versions in the KV store.
     Delete(Delete),
     /// Permanently remove one or more versions in the KV store.
     Destroy(Versions),
+    /// Turn on versioning for a KV store.
+    EnableVersioning(EnableVersioning),
     /// Retrieve data from the KV store.
     Get(Get),
     /// List data or secrets.
@@ -30,6 +32,8 @@ pub enum Kv {
     Put(Put),
     /// Roll back to a previous version of data.
     Rollback(Rollback),
+    /// List all names below a path, however deep.
+    Scan(List),
     /// Undelete versions in the KV store.
     Undelete(Versions),
 }
@@ -108,7 +112,14 @@ pub struct Versions {
     args: Vec<String>,
 }
 
-/// `kv list`.
+/// `kv enable-versioning`.
+#[derive(Debug, clap::Args)]
+pub struct EnableVersioning {
+    #[arg(value_name = "PATH")]
+    args: Vec<String>,
+}
+
+/// `kv list`, `kv scan`.
 #[derive(Debug, clap::Args)]
 pub struct List {
     #[command(flatten)]
@@ -139,7 +150,12 @@ pub async fn run(context: &Context, kv: Kv) -> Outcome {
         Kv::Undelete(args) => on_versions(context, args, "undelete").await,
         Kv::Destroy(args) => on_versions(context, args, "destroy").await,
         Kv::Metadata(metadata) => kv_metadata::run(context, metadata).await,
-        Kv::List(args) => list(context, args).await,
+        Kv::EnableVersioning(args) => {
+            let [path] = exactly(args.args)?;
+            mount::enable_versioning(context, &path).await
+        }
+        Kv::List(args) => list(context, args, ("list", "listing", "value")).await,
+        Kv::Scan(args) => list(context, args, ("scan", "scanning", "entries")).await,
         Kv::Rollback(args) => rollback(context, args).await,
     }
 }
@@ -362,7 +378,7 @@ fn numbers(versions: &[String]) -> Vec<&str> {
     versions.iter().map(|version| version.trim()).filter(|version| !version.is_empty()).collect()
 }
 
-async fn list(context: &Context, list: List) -> Outcome {
+async fn list(context: &Context, list: List, (operation, doing, what): Listing) -> Outcome {
     let path = match (list.args.is_empty(), list.mount.mount.is_empty()) {
         // With -mount alone the whole mount is listed.
         (true, false) => String::new(),
@@ -374,12 +390,12 @@ async fn list(context: &Context, list: List) -> Outcome {
     let client = context.client().await?;
     let place = Place::find(context, &client, &list.mount, &path).await?;
     let path = place.path("metadata");
-    let answer = context.logical(&client, ApiRequest::list(path.clone())).await;
-    let answer = answer.map_err(|failure| failure.context(format!("Error listing {path}")))?;
+    let answer = context.logical(&client, ApiRequest::get(path.clone()).query(operation, "true")).await;
+    let answer = answer.map_err(|failure| failure.context(format!("Error {doing} {path}")))?;
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
-    output::list(context, answer.as_ref(), &path)
+    output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 
 async fn rollback(context: &Context, rollback: Rollback) -> Outcome {

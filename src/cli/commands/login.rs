@@ -4,9 +4,10 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value, json};
 
+use super::login_methods;
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
-use crate::cli::{Failure, Outcome, data, prompt, token_helper};
+use crate::cli::{Failure, Outcome, data, near, prompt, token_helper};
 use crate::client::secret::ApiAuth;
 use crate::client::{ApiRequest, ApiSecret, Client};
 
@@ -34,14 +35,19 @@ pub struct Login {
 
 /// Runs `login`.
 pub async fn run(context: &Context, login: Login) -> Outcome {
+    if login.no_store && login.no_print {
+        return Err(Failure::local("-no-store and -no-print cannot be used together"));
+    }
     let method = login.method.trim().trim_end_matches('/').to_lowercase();
     let path = login.path.as_deref().map_or(method.as_str(), |path| path.trim_matches('/')).to_string();
-    if !METHODS.contains(&method.as_str()) {
-        return Err(Failure::local(format!(
+    if login_methods::find(&method).is_none() {
+        let text = format!(
             "Unknown auth method: {method}. Use \"{} auth list\" to see the complete list of auth\nmethods. Additionally, \
              some auth methods are only available via the HTTP API.",
             context.brand.program
-        )));
+        );
+        let names = login_methods::METHODS.iter().map(|method| method.name);
+        return Err(Failure::local(near::hint(text, &method, "-method=", names)));
     }
     let args = arguments(context, &method, &login.args).await?;
     let client = context.client().await?;
@@ -257,5 +263,3 @@ async fn finish(context: &Context, login: &Login, secret: &ApiSecret) -> Outcome
     }
     output::secret(context, secret)
 }
-
-const METHODS: [&str; 8] = ["token", "userpass", "ldap", "radius", "cert", "jwt", "approle", "kubernetes"];

@@ -1,11 +1,16 @@
 //! One file a command or family of commands.
 
+pub mod auth;
 pub mod data;
 pub mod kv;
 pub mod kv_metadata;
 pub mod kv_place;
+pub mod lease;
 pub mod login;
+pub mod login_methods;
+pub mod mount;
 pub mod operator;
+pub mod path_help;
 pub mod policy;
 pub mod raft;
 pub mod secrets;
@@ -36,18 +41,30 @@ pub enum Command {
     Status(status::Status),
     /// Unwrap a wrapped secret.
     Unwrap(data::Unwrap),
+    /// Interact with auth methods.
+    #[command(subcommand)]
+    Auth(auth::Auth),
     /// Interact with the key-value store.
     #[command(subcommand)]
     Kv(kv::Kv),
+    /// Interact with leases.
+    #[command(subcommand)]
+    Lease(lease::Lease),
     /// Perform operator-specific tasks.
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Patch data, configuration, and secrets.
+    Patch(data::Patch),
+    /// Retrieve API help for paths.
+    PathHelp(path_help::PathHelp),
     /// Interact with policies.
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Print what this client is configured with.
     #[command(subcommand)]
     Print(Print),
+    /// List all names below a path, however deep.
+    Scan(data::List),
     /// Interact with secrets engines.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
@@ -58,13 +75,22 @@ pub enum Command {
     Completion(completion::Completion),
     /// Print the version of this program.
     Version(version::Version),
+    /// Print which versions the server has run.
+    VersionHistory(version::VersionHistory),
 }
 
 /// `print`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Print {
     /// Print the token in use.
-    Token,
+    Token(PrintToken),
+}
+
+/// `print token`. Arguments are ignored.
+#[derive(Debug, clap::Args)]
+pub struct PrintToken {
+    #[arg(hide = true)]
+    args: Vec<String>,
 }
 
 /// Runs a command.
@@ -77,14 +103,20 @@ pub async fn run(context: &Context, command: Command) -> Outcome {
         Command::Unwrap(args) => data::unwrap(context, args).await,
         Command::Login(args) => login::run(context, args).await,
         Command::Status(args) => status::run(context, args).await,
+        Command::Patch(args) => data::patch(context, args).await,
+        Command::Scan(args) => data::scan(context, args).await,
+        Command::Auth(auth) => auth::run(context, auth).await,
         Command::Kv(kv) => kv::run(context, kv).await,
+        Command::Lease(lease) => lease::run(context, lease).await,
+        Command::PathHelp(args) => path_help::run(context, args).await,
         Command::Operator(operator) => operator::run(context, operator).await,
         Command::Policy(policy) => policy::run(context, policy).await,
         Command::Secrets(secrets) => secrets::run(context, secrets).await,
         Command::Token(token) => token::run(context, token).await,
         Command::Completion(args) => completion::run(context, args).await,
         Command::Version(args) => version::run(context, args),
-        Command::Print(Print::Token) => print_token(context).await,
+        Command::VersionHistory(args) => version::history(context, args).await,
+        Command::Print(Print::Token(_)) => print_token(context).await,
         // It does not get here: a server makes a runtime of its own.
         Command::Server(_) => Err(Failure::local("the server is started elsewhere")),
     }

@@ -1,4 +1,4 @@
-//! `operator`: init, unseal, seal, step-down, key-status, rotate; [`super::raft`] for the rest.
+//! `operator`: init, unseal, seal, step-down, key-status, rotate, members; [`super::raft`] for the rest.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{at_most_one, exactly, raft, status};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
-use crate::cli::{EXIT_SERVER, Failure, Outcome, data, prompt, table};
+use crate::cli::{EXIT_SERVER, Failure, Outcome, data, prompt, table, value};
 use crate::client::api::{InitRequest, InitResponse, SealStatus};
 use crate::client::{ApiRequest, Client};
 
@@ -18,6 +18,8 @@ pub enum Operator {
     Init(Box<Init>),
     /// Print term, age and use of the key that data is encrypted with.
     KeyStatus(NoArgs),
+    /// Return the nodes of the cluster.
+    Members(NoArgs),
     /// Interact with the Raft cluster.
     #[command(subcommand)]
     Raft(raft::Raft),
@@ -97,6 +99,7 @@ pub async fn run(context: &Context, operator: Operator) -> Outcome {
     match operator {
         Operator::Init(args) => init(context, *args).await,
         Operator::KeyStatus(args) => key_status(context, args).await,
+        Operator::Members(args) => members(context, args).await,
         Operator::Raft(raft) => raft::run(context, raft).await,
         Operator::Rotate(args) => rotate(context, args).await,
         Operator::Seal(args) => seal(context, args).await,
@@ -295,6 +298,32 @@ async fn rotate(context: &Context, args: NoArgs) -> Outcome {
     done.map_err(|failure| failure.context("Error rotating key"))?;
     let status = read_key_status(context, &client).await?;
     show_key_status(context, &status, Some("Success! Rotated key\n"))
+}
+
+async fn members(context: &Context, _args: NoArgs) -> Outcome {
+    let client = context.client().await?;
+    let answer: Result<Value, Failure> = context.typed(&client, ApiRequest::get("sys/ha-status")).await;
+    let mut answer = answer.map_err(|failure| failure.context("Error getting the nodes of the cluster"))?;
+    let nodes = match answer.get_mut("data").map(Value::take) {
+        Some(mut data) if data.is_object() => data["nodes"].take(),
+        _ => answer["nodes"].take(),
+    };
+    if context.format != Format::Table {
+        return output::structured(context, &json!({ "Nodes": nodes }));
+    }
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        value => value::go_text(value),
+    };
+    const COLUMNS: [&str; 7] =
+        ["hostname", "api_address", "cluster_address", "active_node", "version", "upgrade_version", "last_echo"];
+    let nodes = nodes.as_array().map(Vec::as_slice).unwrap_or_default();
+    let rows: Vec<Vec<String>> =
+        nodes.iter().map(|node| COLUMNS.iter().map(|key| text(&node[*key])).collect()).collect();
+    let titles =
+        ["Host Name", "API Address", "Cluster Address", "Active Node", "Version", "Upgrade Version", "Last Echo"];
+    output::out(&table::table(&titles, &rows));
+    Ok(0)
 }
 
 async fn read_key_status(context: &Context, client: &Client) -> Result<Value, Failure> {

@@ -2,33 +2,64 @@
 
 use serde_json::{Value, json};
 
-use super::unsupported_path;
-use crate::core::authorize::Authorized;
+use super::Ask;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use crate::logical::route::{Field, Kind, Route, Verb};
+
+/// The routes.
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "seal",
+        about: "Seals the cluster, or one node of it: keys are forgotten until enough shares are given again.",
+        verbs: &[Verb::new(Operation::Update, "Seals.", &[])],
+        fields: &[Field::new("scope", Kind::Text, "`node` seals only the node that is asked; default is the cluster.")],
+    },
+    Route {
+        pattern: "step-down",
+        about: "Has the active node hand its role to another.",
+        verbs: &[Verb::new(Operation::Update, "Steps down.", &[])],
+        fields: &[],
+    },
+    Route {
+        pattern: "ha-status",
+        about: "The members of the cluster as the active node sees them.",
+        verbs: &[Verb::new(
+            Operation::Read,
+            "Shows the members.",
+            &[Field::new("nodes", Kind::Any, "One object each.")],
+        )],
+        fields: &[],
+    },
+    Route {
+        pattern: "storage/raft/configuration",
+        about: "The voters and learners of the cluster.",
+        verbs: &[Verb::new(
+            Operation::Read,
+            "Shows them with their addresses.",
+            &[Field::new("config", Kind::Any, "The index of the membership, and `servers`.")],
+        )],
+        fields: &[],
+    },
+    Route {
+        pattern: "storage/raft/remove-peer",
+        about: "Takes a member out of the cluster for good.",
+        verbs: &[Verb::new(Operation::Update, "Removes it.", &[])],
+        fields: &[Field::new("server_id", Kind::Text, "Its node id.")],
+    },
+];
 
 impl Core {
     /// Serves them. They act by themselves, not within the request's transaction.
-    pub(crate) async fn sys_cluster(
-        &self,
-        unsealed: &Unsealed,
-        authorized: &Authorized,
-        request: &Request,
-        path: &str,
-    ) -> Result<Response> {
-        let writes = matches!(authorized.operation, Operation::Update | Operation::Create);
-        match path {
-            "seal" if writes => self.seal_cluster(request).await,
-            "step-down" if writes => {
+    pub(super) async fn sys_cluster(&self, ask: Ask<'_>) -> Result<Response> {
+        match ask.route.pattern {
+            "seal" => self.seal_cluster(ask.request).await,
+            "step-down" => {
                 self.raft.step_down().await.map_err(Error::Unavailable)?;
                 Ok(Response::empty())
             }
-            "ha-status" if authorized.operation == Operation::Read => Ok(self.ha_status().await.flat()),
-            "storage/raft/configuration" if authorized.operation == Operation::Read => Ok(self.raft_configuration()),
-            "storage/raft/remove-peer" if writes => self.remove_peer(unsealed, request).await,
-            "seal" | "step-down" | "ha-status" | "storage/raft/configuration" | "storage/raft/remove-peer" => {
-                Err(Error::Unsupported)
-            }
-            _ => Err(unsupported_path()),
+            "ha-status" => Ok(self.ha_status().await.flat()),
+            "storage/raft/configuration" => Ok(self.raft_configuration()),
+            _ => self.remove_peer(ask.unsealed, ask.request).await,
         }
     }
 

@@ -42,8 +42,8 @@ pub(super) async fn patch(call: Call<'_>, path: &str) -> Result<Response> {
     let path = fields::writable(path)?;
     let patch = match call.request.data.get("data") {
         None => return Err(Error::invalid("no data provided")),
-        Some(Value::Null) => Map::new(),
-        Some(Value::Object(patch)) => patch.clone(),
+        Some(Value::Null) => None,
+        Some(Value::Object(patch)) => Some(patch.clone()),
         Some(_) => return Err(not_an_object("data")),
     };
     let cas = cas(call.request)?;
@@ -56,7 +56,10 @@ pub(super) async fn patch(call: Call<'_>, path: &str) -> Result<Response> {
         return Ok(Response { absent: true, ..shown });
     }
     let mut data = record::load_data(call.txn, path, metadata.current).await?;
-    merge(&mut data, patch);
+    match patch {
+        Some(patch) => merge(&mut data, patch),
+        None => data = Value::Null,
+    }
     Ok(add_version(call, path, &config, metadata, &data))
 }
 

@@ -5,89 +5,81 @@ mod custom;
 mod data;
 mod metadata;
 mod record;
+mod routes;
 mod subkeys;
+pub(crate) mod upgrade;
 mod versions;
 
 use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::fields;
-use crate::logical::{Error, Operation, Response, Result};
+use crate::logical::{Error, Operation, Response, Result, Route};
 use record::{Config, Metadata};
+use routes::ROUTES;
 
 /// The engine.
 pub struct Kv2;
 
-/// Where a path leads; the text is the secret's path.
-#[derive(Clone, Copy)]
-enum Route<'a> {
-    Config,
-    Data(&'a str),
-    Delete(&'a str),
-    Undelete(&'a str),
-    Destroy(&'a str),
-    Metadata(&'a str),
-    DetailedMetadata(&'a str),
-    Subkeys(&'a str),
-    Unknown,
-}
-
 impl Backend for Kv2 {
     fn handle<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
-            let (request, route) = (call.request, Route::of(call.path));
-            let response = dispatch(call, route).await?;
-            Ok(fields::warn_of_unknown(request, route.fields(), response))
+            let (request, path) = (call.request, call.path);
+            match Route::find(ROUTES, path) {
+                // No folder: a list of it is of no more sense than one of `foo/`.
+                Some((route, _)) if route.pattern == routes::CONFIG && path.ends_with('/') => {
+                    Ok(lost(path, request.operation))
+                }
+                Some((route, params)) => {
+                    let response = dispatch(call, route.pattern, params.first().copied().unwrap_or_default()).await?;
+                    Ok(route.warn(request, response))
+                }
+                None => Ok(lost(path, request.operation)),
+            }
         })
     }
 
     fn exists<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Option<bool>>> {
         Box::pin(async move {
-            match Route::of(call.path) {
-                Route::Data(path) | Route::Metadata(path) => Ok(Some(Metadata::load(call.txn, path).await?.is_some())),
+            match Route::find(ROUTES, call.path) {
+                Some((Route { pattern: routes::DATA | routes::METADATA, .. }, params)) => {
+                    Ok(Some(Metadata::load(call.txn, params[0]).await?.is_some()))
+                }
                 _ => Ok(None),
             }
         })
     }
 
-    fn help(&self, path: &str) -> Option<&'static str> {
-        Some(Route::of(path).help())
+    fn about(&self) -> &'static str {
+        "A store of objects by path, with versions: a write adds a version, older ones can be read, deleted and brought \
+         back."
     }
 
-    fn operations(&self, path: &str) -> &'static [Operation] {
-        use Operation::{Create, Delete, List, Patch, Read, Update};
-        match Route::of(path) {
-            Route::Config => &[Read, Update],
-            Route::Data(_) => &[Create, Read, Update, Patch, Delete],
-            Route::Delete(_) | Route::Undelete(_) | Route::Destroy(_) => &[Create, Update],
-            Route::Metadata(_) => &[Create, Read, Update, Patch, Delete, List],
-            Route::DetailedMetadata(_) => &[List],
-            Route::Subkeys(_) => &[Read],
-            Route::Unknown => &[Create, Read, Update, Patch, Delete, List],
-        }
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
     }
 }
 
-async fn dispatch(call: Call<'_>, route: Route<'_>) -> Result<Response> {
+/// Carries out a request on a route; `path` is the secret's.
+async fn dispatch(call: Call<'_>, pattern: &str, path: &str) -> Result<Response> {
     use Operation::{Create, Delete, List, Patch, Read, Update};
-    match (route, call.request.operation) {
-        (Route::Config, Read) => Ok(Response::data(Config::load(call.txn).await?.to_json())),
-        (Route::Config, Create | Update) => configure(call).await,
-        (Route::Data(path), Read) => data::read(call, path).await,
-        (Route::Data(path), Create | Update) => data::write(call, path).await,
-        (Route::Data(path), Patch) => data::patch(call, path).await,
-        (Route::Data(path), Delete) => versions::delete_latest(call, path).await,
-        (Route::Delete(path), Create | Update) => versions::delete(call, path).await,
-        (Route::Undelete(path), Create | Update) => versions::undelete(call, path).await,
-        (Route::Destroy(path), Create | Update) => versions::destroy(call, path).await,
-        (Route::Metadata(path), Read) => metadata::read(call, path).await,
-        (Route::Metadata(path), Create | Update) => metadata::write(call, path).await,
-        (Route::Metadata(path), Patch) => metadata::patch(call, path).await,
-        (Route::Metadata(path), Delete) => metadata::delete(call, path).await,
-        (Route::Metadata(folder), List) => metadata::list(call, folder).await,
-        (Route::DetailedMetadata(folder), List) => metadata::list_detailed(call, folder).await,
-        (Route::Subkeys(path), Read) => data::subkeys(call, path).await,
-        (Route::Unknown, operation) => Ok(lost(operation)),
+    match (pattern, call.request.operation) {
+        (routes::CONFIG, Read) => Ok(Response::data(Config::load(call.txn).await?.to_json())),
+        (routes::CONFIG, Create | Update) => configure(call).await,
+        (routes::DATA, Read) => data::read(call, path).await,
+        (routes::DATA, Create | Update) => data::write(call, path).await,
+        (routes::DATA, Patch) => data::patch(call, path).await,
+        (routes::DATA, Delete) => versions::delete_latest(call, path).await,
+        (routes::DELETE, Create | Update) => versions::delete(call, path).await,
+        (routes::UNDELETE, Create | Update) => versions::undelete(call, path).await,
+        (routes::DESTROY, Create | Update) => versions::destroy(call, path).await,
+        (routes::METADATA, Read) => metadata::read(call, path).await,
+        (routes::METADATA, Create | Update) => metadata::write(call, path).await,
+        (routes::METADATA, Patch) => metadata::patch(call, path).await,
+        (routes::METADATA, Delete) => metadata::delete(call, path).await,
+        (routes::METADATA, List) => metadata::list(call, path).await,
+        (routes::DETAILED_METADATA, List) => metadata::list_detailed(call, path).await,
+        (routes::SUBKEYS, Read) => data::subkeys(call, path).await,
         _ => Err(Error::Unsupported),
     }
 }
@@ -112,8 +104,12 @@ async fn configure(call: Call<'_>) -> Result<Response> {
     Ok(Response::empty())
 }
 
-/// The answer for a path of KV version 1: clients show its warning.
-fn lost(operation: Operation) -> Response {
+/// The answer for a path that is none: most often one of KV version 1. Clients show its warning.
+fn lost(path: &str, operation: Operation) -> Response {
+    let response = Response { absent: true, ..Response::default() };
+    if operation != Operation::List && ["data", "metadata", "delete", "undelete", "destroy"].contains(&path) {
+        return response.warn("Non-listing operations on the root of a K/V v2 mount are not supported.");
+    }
     let command = match operation {
         Operation::Read => "get",
         Operation::List => "list",
@@ -121,76 +117,10 @@ fn lost(operation: Operation) -> Response {
         Operation::Patch => "patch",
         _ => "put",
     };
-    let response = Response { absent: true, ..Response::default() };
     response.warn(format!(
         "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. If \
          using the Vault CLI, use 'vault kv {command}' for this operation."
     ))
-}
-
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Route<'a> {
-        let (root, rest) = path.split_once('/').unwrap_or((path, ""));
-        match root {
-            "config" if rest.is_empty() => Route::Config,
-            "data" => Route::Data(rest),
-            "delete" => Route::Delete(rest),
-            "undelete" => Route::Undelete(rest),
-            "destroy" => Route::Destroy(rest),
-            "metadata" => Route::Metadata(rest),
-            "detailed-metadata" => Route::DetailedMetadata(rest),
-            "subkeys" => Route::Subkeys(rest),
-            _ => Route::Unknown,
-        }
-    }
-
-    /// The fields that requests may have here.
-    fn fields(self) -> &'static [&'static str] {
-        match self {
-            Route::Config => &["max_versions", "cas_required", "delete_version_after", "metadata_cas_required"],
-            Route::Data(_) => &["data", "options", "version"],
-            Route::Delete(_) | Route::Undelete(_) | Route::Destroy(_) => &["versions"],
-            Route::Metadata(_) => &[
-                "max_versions",
-                "cas_required",
-                "delete_version_after",
-                "metadata_cas",
-                "metadata_cas_required",
-                "custom_metadata",
-                "after",
-                "limit",
-            ],
-            Route::DetailedMetadata(_) => &["after", "limit"],
-            Route::Subkeys(_) => &["version", "depth"],
-            Route::Unknown => &[],
-        }
-    }
-
-    fn help(self) -> &'static str {
-        match self {
-            Route::Config => {
-                "Settings of the mount: max_versions (kept for each key; 0 for 10), cas_required, metadata_cas_required, \
-                 delete_version_after (a negative duration turns it off for all keys)."
-            }
-            Route::Data(_) => {
-                "Reads a version (version, default the latest), writes a new one (data, options.cas), patches the latest \
-                 (a JSON merge patch) or marks it deleted."
-            }
-            Route::Delete(_) => "Marks versions as deleted; undelete takes it back.",
-            Route::Undelete(_) => "Brings deleted versions back.",
-            Route::Destroy(_) => "Removes the data of versions for good.",
-            Route::Metadata(_) => {
-                "Reads and changes a key's settings and custom metadata, lists keys, or removes a key with all its \
-                 versions for good."
-            }
-            Route::DetailedMetadata(_) => "Lists keys with their metadata.",
-            Route::Subkeys(_) => "Reads the structure of a version, without its values (version, depth).",
-            Route::Unknown => {
-                "A store of objects with versions. Paths: config, data/, delete/, undelete/, destroy/, metadata/, \
-                 detailed-metadata/, subkeys/."
-            }
-        }
-    }
 }
 
 #[cfg(test)]

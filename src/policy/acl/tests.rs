@@ -6,7 +6,7 @@ use super::*;
 fn acl(texts: &[&str]) -> Acl {
     let policies: Vec<Arc<Policy>> =
         texts.iter().enumerate().map(|(i, text)| Arc::new(Policy::parse(&format!("p{i}"), text).unwrap())).collect();
-    Acl::new(&policies)
+    Acl::new(&policies, UnixTime(0))
 }
 
 fn rule(path: &str, capabilities: &str) -> String {
@@ -77,6 +77,19 @@ fn only_a_list_falls_back_to_the_path_without_slash() {
 }
 
 #[test]
+fn a_rule_ends_at_its_time() {
+    let text = r#"path "a/*" { capabilities = ["read"] expiration = "2030-01-01T00:00:00Z" } path "b" { capabilities = ["read"] }"#;
+    let policy = Arc::new(Policy::parse("p", text).unwrap());
+    let end = UnixTime::parse_rfc3339("2030-01-01T00:00:00Z").unwrap();
+    let before = Acl::new([&policy], UnixTime(end.0 - 1));
+    assert!(allowed(&before, Operation::Read, "a/x") && before.holds(UnixTime(end.0 - 1)));
+    assert!(!before.holds(end), "the compiled rules are not used beyond the end");
+    let after = Acl::new([&policy], end);
+    assert!(!allowed(&after, Operation::Read, "a/x") && allowed(&after, Operation::Read, "b"));
+    assert!(after.holds(UnixTime(i64::MAX)));
+}
+
+#[test]
 fn root_and_nothing() {
     let data = Map::new();
     let ask = Ask { operation: Operation::Update, path: "sys/seal", data: &data, wrap_ttl: None };
@@ -84,7 +97,7 @@ fn root_and_nothing() {
     assert_eq!(Acl::default().check(&ask), Verdict::default());
     assert!(allowed(&Acl::default(), Operation::Help, "sys/seal"));
     let root = Arc::new(Policy::parse("root", "").unwrap());
-    assert!(Acl::new([&root]).check(&ask).root);
+    assert!(Acl::new([&root], UnixTime(0)).check(&ask).root);
 }
 
 #[test]

@@ -270,13 +270,13 @@ mod tests {
         assert_eq!(&bytes, b"hello");
     }
 
-    /// Catches the planted bug `tls-resumption`.
-    #[tokio::test]
-    async fn sessions_are_never_resumed() {
+    /// The kinds of three handshakes between the same two nodes, as both sides see them.
+    async fn three_handshakes() -> Vec<Option<HandshakeKind>> {
         let directory = tempfile::tempdir().unwrap();
         let runtime = Runtime::real();
         let (_, a) = node(&runtime, &directory.path().join("a")).await;
         let (_, b) = node(&runtime, &directory.path().join("b")).await;
+        let mut kinds = Vec::new();
         for _ in 0..3 {
             let (left, right) = tokio::io::duplex(4096);
             let name = ServerName::try_from(SERVER_NAME).unwrap();
@@ -286,9 +286,21 @@ mod tests {
             server.write_all(b"x").await.unwrap();
             server.flush().await.unwrap();
             client.read_exact(&mut [0]).await.unwrap();
-            assert_eq!(client.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(server.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            kinds.extend([client.get_ref().1.handshake_kind(), server.get_ref().1.handshake_kind()]);
         }
+        kinds
+    }
+
+    #[tokio::test]
+    async fn sessions_are_never_resumed() {
+        assert_eq!(three_handshakes().await, [Some(HandshakeKind::Full); 6]);
+    }
+
+    #[cfg(feature = "mutants")]
+    #[tokio::test]
+    async fn the_planted_resumption_is_seen() {
+        crate::runtime::point::plant_here("tls-resumption");
+        assert!(three_handshakes().await.contains(&Some(HandshakeKind::Resumed)));
     }
 
     #[tokio::test]
