@@ -66,6 +66,8 @@ pub struct ListenerOptions {
     pub headers: Vec<(String, String)>,
     /// Whether and from whom a PROXY header is taken.
     pub proxy: Option<ProxyOptions>,
+    /// What begins with one of these paths is answered with 405.
+    pub closed: Vec<&'static str>,
 }
 
 impl ListenerOptions {
@@ -81,6 +83,7 @@ impl ListenerOptions {
             idle_time: limits::IDLE_TIME,
             headers: Vec::new(),
             proxy: None,
+            closed: Vec::new(),
         }
     }
 }
@@ -236,6 +239,7 @@ async fn bind(
         max_request_size: options.max_request_size,
         max_request_duration: options.max_request_duration,
         headers: Headers::new(runtime.clock.clone(), tls.is_some(), custom),
+        closed: options.closed,
         under_way: super::service::UnderWay::default(),
     });
     let running = Running {

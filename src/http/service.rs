@@ -46,6 +46,8 @@ pub struct Service {
     pub max_request_duration: Duration,
     /// Headers of all answers.
     pub headers: Headers,
+    /// What begins with one of these paths is not served here.
+    pub closed: Vec<&'static str>,
     /// Requests under way here.
     pub under_way: UnderWay,
 }
@@ -124,6 +126,9 @@ impl Service {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
                 false => Err(Refusal::NoSuchMethod),
             };
+        }
+        if self.closed.iter().any(|family| head.path.starts_with(family)) {
+            return Err(Refusal::NoSuchMethod);
         }
         let no_forwarding = head.no_forwarding;
         let is_stream = self.handler.is_stream(head.operation, &head.path);

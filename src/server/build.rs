@@ -136,6 +136,17 @@ pub(super) fn listener(listener: &Listener) -> ListenerOptions {
         max_request_size: bytes,
         max_request_duration: listener.max_request_duration,
         idle_time: listener.http_idle_timeout,
+        closed: closed(listener),
         ..ListenerOptions::new(address)
     }
+}
+
+/// What this listener does not offer without a token.
+fn closed(listener: &Listener) -> Vec<&'static str> {
+    let families = [
+        (listener.disable_unauthed_generate_root_endpoints, "sys/generate-root/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey-recovery-key/"),
+    ];
+    families.into_iter().filter(|(closed, _)| *closed).map(|(_, family)| family).collect()
 }
