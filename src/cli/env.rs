@@ -28,7 +28,10 @@ impl Env {
 
     /// As [`Env::setting`], with the name of the variable that it is from.
     pub fn named(&self, name: &str) -> Option<(String, String)> {
-        PREFIXES.iter().map(|prefix| format!("{prefix}{name}")).find_map(|name| self.var(&name).map(|value| (name, value)))
+        PREFIXES
+            .iter()
+            .map(|prefix| format!("{prefix}{name}"))
+            .find_map(|name| self.var(&name).map(|value| (name, value)))
     }
 
     /// Any variable by its whole name, if it is not empty.

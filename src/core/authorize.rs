@@ -12,6 +12,7 @@ use crate::engines::view::MountView;
 use crate::limits;
 use crate::policy::{Acl, Ask, Policy};
 use crate::runtime::UnixTime;
+use crate::runtime::point::mutant;
 use crate::token::{Entry, Hash, batch, cidr, keys};
 
 /// The token that a request came with, alive.
@@ -119,7 +120,7 @@ impl Core {
             return self.token_with_parents(unsealed, txn, &hash).await;
         }
         let Some(entry) = batch::open(&unsealed.secrets.salt, id) else { return Ok(None) };
-        if entry.is_expired(self.runtime.clock.now()) {
+        if self.is_over(&entry) {
             return Ok(None);
         }
         let depth = self.parents(unsealed, txn, &entry).await?;
@@ -130,7 +131,7 @@ impl Core {
         let key = keys::token(hash);
         let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
         let Some(found) = found else { return Ok(None) };
-        if found.record.is_expired(self.runtime.clock.now()) || found.record.orphaning {
+        if self.is_over(&found.record) || found.record.orphaning {
             return Ok(None);
         }
         txn.below().expect(&key, found.revision);
@@ -140,16 +141,14 @@ impl Core {
 
     /// How many parents a token has, if all of them live.
     async fn parents(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, entry: &Entry) -> Result<Option<usize>> {
-        let now = self.runtime.clock.now();
-        let mut next = entry.parent;
+        let mut next = entry.parent.filter(|_| !mutant("parents-not-asked"));
         let mut depth = 0;
         while let Some(hash) = next {
             let key = keys::token(&hash);
             let found = self.tokens.get(self.raft.state(), &unsealed.keyring, &key).await?;
             let Some(found) = found else { return Ok(None) };
             depth += 1;
-            let expired = found.record.is_expired(now) && !crate::runtime::point::mutant("late-expiry");
-            if expired || depth >= limits::TOKEN_DEPTH_MAX {
+            if self.is_over(&found.record) || depth >= limits::TOKEN_DEPTH_MAX {
                 return Ok(None);
             }
             txn.below().expect(&key, found.revision);
@@ -157,6 +156,11 @@ impl Core {
             next = found.record.parent.filter(|_| !found.record.orphaning);
         }
         Ok(Some(depth))
+    }
+
+    /// Whether a token's life has ended by this node's clock.
+    fn is_over(&self, entry: &Entry) -> bool {
+        entry.is_expired(self.runtime.clock.now()) && !mutant("late-expiry")
     }
 
     /// Checks the request against the caller's policies.

@@ -43,7 +43,8 @@ impl InFlight {
                 address if address.contains(':') => format!("[{address}]:{}", request.client.port),
                 address => format!("{address}:{}", request.client.port),
             },
-            path: request.path.clone(),
+            // Some clients put a token into a path.
+            path: crate::telemetry::log::without_tokens(request.path.clone()),
             operation: request.operation,
         };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);

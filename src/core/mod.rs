@@ -104,6 +104,10 @@ pub struct Inner {
     policies: View<PolicyRecord>,
     tokens: View<token::Entry>,
     acls: authorize::AclCache,
+    /// OpenAPI documents for everybody.
+    documents: sys::Documents,
+    /// The attempt to make a root token from unseal shares.
+    root_attempt: sys::RootAttempt,
     /// Requests that are being served.
     pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
@@ -152,6 +156,8 @@ impl Core {
             policies: View::new(PolicyRecord::decode, limits::VIEW_RECORDS),
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
+            documents: sys::Documents::default(),
+            root_attempt: sys::RootAttempt::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),

@@ -222,6 +222,9 @@ impl Core {
     /// `PUT sys/unseal`: takes a share, or drops all with `reset`.
     pub(crate) async fn unseal(&self, request: &Request) -> Result<Response> {
         if request.flag("reset")?.unwrap_or(false) {
+            if self.secrets_now().is_some() {
+                return Err(Error::invalid("vault is unsealed"));
+            }
             self.with_progress(|progress| progress.reset());
             self.drop_held_seal_key();
             return self.seal_status(Vec::new()).await;
@@ -230,6 +233,9 @@ impl Core {
             return Err(Error::invalid("cannot migrate: there is no seal migration under way"));
         }
         let share = request.text("key")?.unwrap_or_default();
+        if share.is_empty() {
+            return Err(Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true"));
+        }
         let Some(config) = self.seal_config().await? else {
             return Err(Error::invalid("Vault is not initialized"));
         };
@@ -533,7 +539,7 @@ pub(crate) fn bare(body: Value) -> Response {
 }
 
 /// The record of a root token.
-fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
+pub(crate) fn root_entry(accessor: String, now: UnixTime) -> token::Entry {
     token::Entry {
         accessor,
         parent: None,

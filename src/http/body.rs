@@ -21,6 +21,7 @@ use crate::limits::http as limits;
 pub struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    heads: Arc<Semaphore>,
     large_total: u32,
     wait: Duration,
 }
@@ -39,6 +40,7 @@ impl Budget {
         Budget {
             small: Arc::new(Semaphore::new(small)),
             large: Arc::new(Semaphore::new(large_total as usize)),
+            heads: Arc::new(Semaphore::new(limits::LONG_HEADS_AT_ONCE)),
             large_total,
             wait,
         }
@@ -56,6 +58,19 @@ impl Budget {
             Some(Share { small: Arc::clone(&self.small).acquire_many_owned(small).await.ok()?, large })
         };
         tokio::time::timeout(self.wait, shares).await.ok().flatten().ok_or_else(busy)
+    }
+
+    /// The share of a request's headers, if they are long: they wait in memory for the body.
+    ///
+    /// # Errors
+    /// 503 if there is too much of them already.
+    pub fn head(&self, headers: &http::HeaderMap) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes <= limits::HEAD_SMALL {
+            return Ok(None);
+        }
+        let share = Arc::clone(&self.heads).try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX));
+        share.map(Some).map_err(|_| busy())
     }
 
     /// A larger share for a body that holds one already: never waits, since two that wait while holding would be a

@@ -96,7 +96,7 @@ async fn serve_http2(
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head_bytes.min(limits::HEAD_BYTES_HTTP2)).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle_time)
         .serve_connection(TokioIo::new(stream), service_fn(answer(service, client, &activity)));
     drive(pin!(connection), |connection| connection.graceful_shutdown(), stop, &activity, limits.idle_time).await;
@@ -127,32 +127,46 @@ async fn drive<C: Future>(
     activity: &Activity,
     idle_time: Duration,
 ) {
-    let mut ending = pin!(ending(stop, activity, idle_time));
-    let mut asked = false;
-    loop {
+    let why = {
+        let mut ending = pin!(ending(stop, activity, idle_time));
         tokio::select! {
             biased;
             // Failures of a connection are the client's affair: it broke off, or spoke no HTTP.
             _ = connection.as_mut() => return,
-            () = ending.as_mut(), if !asked => {
-                asked = true;
-                end(connection.as_mut());
-            }
+            why = ending.as_mut() => why,
         }
+    };
+    end(connection.as_mut());
+    match why {
+        // Who does not read the last answer holds its place as long again, and no longer.
+        Ending::Idle => loop {
+            let ended = tokio::time::timeout(idle_time, connection.as_mut()).await.is_ok();
+            if ended || activity.idle_since().is_some_and(|since| since.elapsed() >= idle_time) {
+                return;
+            }
+        },
+        // The server has a deadline of its own.
+        Ending::Stop => drop(connection.await),
     }
 }
 
+/// Why a connection is to end.
+enum Ending {
+    Stop,
+    Idle,
+}
+
 /// Ready when the server stops or the connection has been idle for too long.
-async fn ending(mut stop: oneshot::Receiver<()>, activity: &Activity, idle_time: Duration) {
+async fn ending(mut stop: oneshot::Receiver<()>, activity: &Activity, idle_time: Duration) -> Ending {
     loop {
         let wake = activity.idle_since().map_or_else(|| Instant::now() + idle_time, |since| since + idle_time);
         tokio::select! {
             biased;
-            _ = &mut stop => return,
+            _ = &mut stop => return Ending::Stop,
             () = tokio::time::sleep_until(wake) => {}
         }
         if activity.idle_since().is_some_and(|since| since.elapsed() >= idle_time) {
-            return;
+            return Ending::Idle;
         }
     }
 }

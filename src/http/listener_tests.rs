@@ -269,6 +269,50 @@ async fn slow_and_idle_clients_are_cut_off() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_its_answer_is_let_go() {
+    let world = World::start(|options| options.idle_time = Duration::from_millis(200)).await;
+    let mut stream = world.connect().await;
+    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(20 << 20));
+    let head = format!("POST /v1/a HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let gone = async {
+        while world.server.open_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its place is free again");
+}
+
+#[tokio::test]
+async fn long_heads_have_a_bound_together_and_on_each_stream() {
+    let budget = Budget::new(1000, 1000, Duration::from_millis(1));
+    let headers = |bytes: usize| {
+        let value = http::HeaderValue::from_str(&"x".repeat(bytes)).unwrap();
+        http::HeaderMap::from_iter([(http::header::ACCEPT, value)])
+    };
+    assert!(budget.head(&headers(1000)).unwrap().is_none(), "short ones take nothing");
+    let held: Vec<_> = std::iter::from_fn(|| budget.head(&headers(1 << 20)).ok()).collect();
+    assert_eq!(held.len(), limits::LONG_HEADS_AT_ONCE >> 20);
+    drop(held);
+    assert!(budget.head(&headers(1 << 20)).is_ok());
+
+    let world = World::start(|options| options.tls = Some(TlsOptions::default())).await;
+    let ca = self_signed(&Entropy::seeded_u64(1), &["localhost".to_string()]).unwrap().ca;
+    let stream = tls_to(&world, &ca, &[b"h2"]).await.unwrap();
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let mut ask = async |bytes: usize| {
+        let mut request = http::Request::get("https://localhost/v1/a").body(Full::<Bytes>::default()).unwrap();
+        *request.headers_mut() = headers(bytes);
+        sender.send_request(request).await.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(ask(32 << 10).await.unwrap(), 200);
+    assert!(!matches!(ask(100 << 10).await, Ok(200)), "more than a stream's head may have");
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_what_is_under_way() {
     let world = World::start(|_| {}).await;
     let (slow, idle) = (world.connect().await, world.connect().await);

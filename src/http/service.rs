@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 
 use crate::core::{Client, Error, Request, Response, Result};
+use crate::limits::http as limits;
 use crate::runtime::{Clock, Entropy, Offload, Pool};
 use crate::telemetry::Metrics;
 
@@ -64,6 +65,11 @@ impl UnderWay {
 struct Counted<'a>(&'a AtomicUsize);
 
 impl Counted<'_> {
+    /// How many there are.
+    fn number(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Lets the others that are ready come to their answers first. A read index or a commit makes many requests ready at
     /// once: their answers written in one go wake a client once, where answers between which others are worked out wake it
     /// each time, and that costs more than a third of a read (docs/performance.md).
@@ -92,6 +98,10 @@ impl Service {
     {
         let id = self.entropy.uuid();
         let counted = self.under_way.begin();
+        if counted.number() > limits::REQUESTS {
+            let busy = Refusal::Core(Error::Unavailable("too many requests at once".to_string()));
+            return Ok(self.headers.apply(busy.reply(&id)));
+        }
         let reply = match AssertUnwindSafe(self.answer(&id, client, request)).catch_unwind().await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => refusal.reply(&id),
@@ -107,6 +117,8 @@ impl Service {
     {
         let (parts, body) = request.into_parts();
         let head = router::head(&parts, self.canonical)?;
+        // Held as long as the head is.
+        let _share = self.budget.head(&parts.headers)?;
         if head.path == HEALTH {
             return match head.is_get {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),

@@ -45,8 +45,20 @@ pub const HEAD_BYTES: usize = 1280 * 1024;
 /// Bytes of a request's head while many connections are open.
 pub const HEAD_BYTES_CROWDED: usize = 64 * 1024;
 
+/// Bytes of all heads on one HTTP/2 stream.
+pub const HEAD_BYTES_HTTP2: usize = 64 * 1024;
+
+/// A request's headers of up to so many bytes are as good as none.
+pub const HEAD_SMALL: usize = 8 * 1024;
+
+/// Bytes of all longer ones that are held at once.
+pub const LONG_HEADS_AT_ONCE: usize = 64 * 1024 * 1024;
+
+/// Requests under way on one listener; 503 past that. With HTTP/2 a connection has many.
+pub const REQUESTS: usize = 2 * CONNECTIONS;
+
 /// So many open connections are many.
-pub const CROWDED: usize = 256;
+pub const CROWDED: usize = 64;
 
 /// Connections of one listener.
 pub const CONNECTIONS: usize = 8192;

@@ -81,6 +81,21 @@ pub struct HostTexts {
     pub processes: u64,
 }
 
+/// Takes from everybody but its owner what they may do with a directory, if it is there.
+///
+/// # Errors
+/// If that cannot be changed by this process.
+pub fn keep_to_owner(directory: &Path) -> io::Result<()> {
+    let mode = match fs::metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?.permissions().mode(),
+    };
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(directory, fs::Permissions::from_mode(mode & 0o700)),
+    }
+}
+
 /// Reads [`HostTexts`]; `path` is where the space is looked at. Blocks for as long as the kernel needs.
 pub fn host(path: &Path) -> HostTexts {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();

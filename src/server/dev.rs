@@ -130,7 +130,7 @@ async fn prepare(core: &Core, root_token_id: Option<&str>) -> Result<Secrets, St
     let mount = json!({ "type": "kv", "options": { "version": "2" }, "description": "key/value secret storage" });
     call(core, Operation::Update, "sys/mounts/secret", mount, Some(&root_token)).await?;
     if let Some(id) = root_token_id {
-        let body = json!({ "id": id, "policies": ["root"], "no_parent": true, "display_name": "root" });
+        let body = json!({ "id": id, "policies": ["root"], "no_parent": true });
         call(core, Operation::Update, "auth/token/create", body, Some(&root_token)).await?;
         call(core, Operation::Update, "auth/token/revoke-self", json!({}), Some(&root_token)).await?;
         root_token = id.to_string();

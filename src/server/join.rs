@@ -17,6 +17,9 @@ use crate::runtime::Runtime;
 /// Between two rounds over the targets.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Addresses that are asked for one target: its API's, its cluster port, and where the answers point.
+const ADDRESSES_MAX: usize = 5;
+
 /// How long one target has to answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -103,7 +106,9 @@ async fn at_cluster_port(
     let at = &target.leader_api_addr.at;
     let mut addresses = vec![at.to_string()];
     addresses.extend(cluster_port_of(at));
-    while let Some(address) = addresses.pop() {
+    // Whoever is at the target may point at anybody: that is followed a few times, not for ever.
+    for _ in 0..ADDRESSES_MAX {
+        let Some(address) = addresses.pop() else { break };
         match core.join_call(&address, kind, encode(message), DEADLINE).await {
             Ok(bytes) => match decode(&bytes) {
                 Ok(JoinReply::Elsewhere(active)) if !active.is_empty() && active != address => addresses.push(active),
@@ -124,6 +129,8 @@ impl Api {
         let mut config = ClientConfig::at(target.leader_api_addr.to_string());
         config.timeout = DEADLINE;
         config.max_retries = 0;
+        // Who is asked to let this node join does not choose where else it sends requests.
+        config.disable_redirects = true;
         match &target.ca_cert {
             Some(Pem::File(path)) => config.tls.ca_cert = Some(path.clone()),
             Some(Pem::Inline(text)) => config.tls.ca_cert_bytes = Some(text.clone().into_bytes()),

@@ -134,11 +134,16 @@ fn level(level: LogLevel) -> Level {
     }
 }
 
-/// Locks memory, so that no secret is swapped out, and switches core dumps off.
+/// Locks memory, so that no secret is swapped out, switches core dumps off, and closes the data directory to others.
 fn harden(config: &Config) -> Result<(), String> {
     use rustix::mm::{MlockAllFlags, mlockall};
     use rustix::process::{Resource, Rlimit, setrlimit};
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    if let Some(path) = &config.storage.path
+        && let Err(error) = crate::runtime::real::keep_to_owner(path)
+    {
+        tracing::warn!(%error, "{} is open to others than this user and cannot be closed to them", path.display());
+    }
     if config.disable_mlock {
         tracing::warn!("memory is not locked (disable_mlock): secrets may reach the swap");
         return Ok(());

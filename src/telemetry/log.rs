@@ -426,8 +426,9 @@ fn write_escaped(line: &mut String, text: &str) {
     }
 }
 
-/// No code logs a token; should one slip through all the same, its prefix gives it away.
-fn without_tokens(text: String) -> String {
+/// A text that is to be seen by others, such as a line of the log or a path: no code puts a token there; should one slip
+/// through all the same, its prefix gives it away.
+pub fn without_tokens(text: String) -> String {
     let mut from = 0;
     let mut text = text;
     while let Some(found) = text[from..].find("hv") {

@@ -11,6 +11,9 @@ const RANDOM_CHARACTERS: usize = 24;
 /// Prefix of a service token.
 pub const SERVICE: &str = "hvs.";
 
+/// Characters of a service token's id.
+pub const SERVICE_LENGTH: usize = SERVICE.len() + RANDOM_CHARACTERS;
+
 /// HMAC-SHA-256 of an id under the salt.
 pub type Hash = [u8; 32];
 

@@ -4,7 +4,10 @@
 
 mod support;
 
+mod cli_commands;
 mod conformance;
+mod cve;
+mod differential;
 mod disk;
 mod failover;
 mod forwarding;
@@ -15,6 +18,8 @@ mod membership;
 mod policies;
 mod process;
 mod sealing;
+mod system;
 mod tidy;
+mod token_rules;
 mod tokens;
 mod wrapping;

@@ -89,6 +89,20 @@ fn rooms_do_without_what_is_not_theirs() {
 }
 
 #[test]
+fn secrets_are_compared_in_constant_time() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            let compares = line.contains("==") || line.contains("!=");
+            if compares && line.contains("danger_expose") && !line.contains("assert") && !is_test(&path) {
+                broken.push(format!("{path}:{}: use Secret::same", number + 1));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
 fn no_file_is_a_book() {
     let long: Vec<String> = sources()
         .into_iter()

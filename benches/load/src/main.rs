@@ -13,6 +13,7 @@ mod disk;
 mod http;
 mod load;
 mod report;
+mod scale;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +58,9 @@ struct Args {
     /// Instead of loads: fill a Holdfast cluster with so many megabytes, then kill and start all nodes.
     #[arg(long)]
     cold_start_mb: Option<u64>,
+    /// Instead of loads: a Holdfast cluster with so many secrets, and a tenth as many tokens.
+    #[arg(long)]
+    scale: Option<u64>,
     /// table or json.
     #[arg(long, default_value = "table")]
     format: String,
@@ -92,11 +96,12 @@ async fn measure(args: &Args) -> Result<String, String> {
     std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let directory = directory.canonicalize().map_err(|error| error.to_string())?;
     let json = args.format == "json";
-    let result = match args.cold_start_mb {
-        Some(megabytes) => {
+    let result = match (args.cold_start_mb, args.scale) {
+        (Some(megabytes), _) => {
             cold_start(args, &directory, megabytes).await.map(|outcome| report::cold_start(&outcome, json))
         }
-        None => measure_in(args, &directory)
+        (None, Some(keys)) => scale(args, &directory, keys).await.map(|figures| report::scale(&figures, json)),
+        (None, None) => measure_in(args, &directory)
             .await
             .map(|report| if json { report.json().to_string() } else { report.table() }),
     };
@@ -124,6 +129,11 @@ async fn steady(cluster: &Cluster, kind: Kind, connections: usize, time: Duratio
 async fn cold_start(args: &Args, directory: &std::path::Path, megabytes: u64) -> Result<cold_start::Outcome, String> {
     let mut cluster = Cluster::start("holdfast", &args.holdfast, directory, args.port).await?;
     cold_start::measure(&mut cluster, megabytes * 1_000_000).await
+}
+
+async fn scale(args: &Args, directory: &std::path::Path, keys: u64) -> Result<scale::Figures, String> {
+    let cluster = Cluster::start("holdfast", &args.holdfast, directory, args.port).await?;
+    scale::measure(&cluster, keys, keys / 10).await
 }
 
 async fn measure_in(args: &Args, directory: &std::path::Path) -> Result<Report, String> {

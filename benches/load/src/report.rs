@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cold_start::Outcome as ColdStart;
 use crate::load::{Outcome, quantile};
+use crate::scale::Figures as Scale;
 
 /// The same load on both clusters, one right after the other: rate, p50, p99 and CPU of each.
 pub struct Pair(Vec<Figures>);
@@ -146,9 +147,35 @@ pub fn cold_start(outcome: &ColdStart, json: bool) -> String {
             json!(outcome.memory.iter().map(|bytes| megabytes(*bytes)).collect::<Vec<_>>()),
         ),
     ];
+    listed(&figures, json)
+}
+
+/// What many secrets and tokens showed, for people or for programs.
+pub fn scale(figures: &Scale, json: bool) -> String {
+    let round = |value: f64| json!((value * 100.0).round() / 100.0);
+    let (few, many) = (micros(figures.few.quantile(0.5)), micros(figures.many.quantile(0.5)));
+    let (before, during) = (micros(figures.before.quantile(0.99)), micros(figures.during.quantile(0.99)));
+    let figures = [
+        ("write p50 with 10,000 secrets, us", round(few)),
+        ("secrets", json!(figures.keys)),
+        ("write p50 with all of them, us", round(many)),
+        ("ratio", round(many / few)),
+        ("names in the large folder", json!(figures.names)),
+        ("listing of it, ms", round(micros(figures.listing) / 1e3)),
+        ("tokens, children of one", json!(figures.tokens)),
+        ("tokens made a second, 16 connections", round(figures.token_rate)),
+        ("resident bytes a token", round(figures.bytes_a_token)),
+        ("read p99 before the parent is revoked, us", round(before)),
+        ("read p99 while its children go, us", round(during)),
+        ("ratio of the p99", round(during / before)),
+    ];
+    listed(&figures, json)
+}
+
+fn listed(figures: &[(&str, Value)], json: bool) -> String {
     match json {
-        true => figures.into_iter().map(|(name, value)| (name.to_string(), value)).collect::<Value>().to_string(),
-        false => figures.iter().map(|(name, value)| format!("{name:<42} {value}\n")).collect(),
+        true => figures.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect::<Value>().to_string(),
+        false => figures.iter().map(|(name, value)| format!("{name:<44} {value}\n")).collect(),
     }
 }
 

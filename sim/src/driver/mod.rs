@@ -161,7 +161,12 @@ impl Driver {
             let Status::Exited(said) = node.status() else { continue };
             if self.excused.insert(node.index) {
                 let what = format!("{} ended by itself: {said}", node.name);
-                self.violations.push(Violation::liveness("serves-again", what));
+                // Nothing was done to its disk: it has itself lost what it had promised to keep.
+                let lost = said.contains("damaged") && !self.atlas.is_damaged(node.index);
+                self.violations.push(match lost {
+                    true => Violation::safety("honest-recovery", what),
+                    false => Violation::liveness("serves-again", what),
+                });
             }
         }
     }

@@ -158,7 +158,7 @@ impl Access {
     ) -> Option<Answer> {
         let path = format!("/v1/{path}");
         let call = http.call(self.hands.address(node), method, &path, &self.root, body.as_ref());
-        tokio::time::timeout(self.shape.deadline, call).await.ok()?.ok()
+        tokio::time::timeout(PATIENCE, call).await.ok()?.ok()
     }
 
     /// Starts the clients.
@@ -274,7 +274,8 @@ impl Access {
         let path = format!("/v1/{}", ask.path);
         let wrap = ask.wrap.map(|ttl| ttl.as_secs().to_string());
         let call = http.call_wrapped(self.hands.address(node), ask.method, &path, &by, ask.body.as_ref(), wrap);
-        let result = tokio::time::timeout(self.shape.deadline, call).await;
+        let deadline = if client == DRIVER { PATIENCE } else { self.shape.deadline };
+        let result = tokio::time::timeout(deadline, call).await;
         let verdict = deeds::judge(&deed, &result);
         if let Ok(Ok(answer)) = &result {
             self.learn(&deed, answer);
@@ -367,6 +368,8 @@ impl Access {
     }
 }
 
+/// How long the driver, and a client that prepares a write, wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts of the driver.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The driver's own number as a client.

@@ -83,7 +83,10 @@ pub static METHODS: &[Method] = &[
         about: "Logs in with the client certificate of the TLS connection. The flags -client-cert and -client-key, or the \
                 variables of the same names, say which.",
         examples: &[
-            ("With any role that trusts the certificate", "login -method=cert -client-cert=cert.pem -client-key=key.pem"),
+            (
+                "With any role that trusts the certificate",
+                "login -method=cert -client-cert=cert.pem -client-key=key.pem",
+            ),
             ("With one role", "login -method=cert -client-cert=cert.pem -client-key=key.pem name=web"),
         ],
         settings: &[("name=<string>", "Name of the role to match; else all roles are tried.")],

@@ -1,5 +1,7 @@
 //! `sys/capabilities`, `-self` and `-accessor`: what a token may do at paths.
 
+use std::sync::Arc;
+
 use serde_json::{Map, json};
 
 use super::Ask;
@@ -52,22 +54,23 @@ impl Core {
             _ => return Err(Error::invalid("paths must be supplied")),
         };
         let salt = &unsealed.secrets.salt;
-        let hash = match route.pattern {
-            "capabilities-self" => authorized.caller()?.hash,
+        let invalid = || Error::invalid("1 error occurred:\n\t* invalid token\n\n");
+        let entry = match route.pattern {
+            "capabilities-self" => Arc::clone(&authorized.caller()?.entry),
             "capabilities-accessor" => {
                 let accessor = request.text("accessor")?.unwrap_or_default();
                 if accessor.is_empty() {
                     return Err(Error::invalid("missing accessor"));
                 }
                 let found = token::store::by_accessor(txn, salt, &accessor).await?;
-                found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?.0
+                let found = found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?;
+                self.live_token(unsealed, txn, &found.0).await?.ok_or_else(invalid)?.0
             }
-            _ => salt.hash(&request.text("token")?.unwrap_or_default()),
+            _ => {
+                let id = request.text("token")?.unwrap_or_default();
+                self.live_token_of(unsealed, txn, &id).await?.ok_or_else(invalid)?.entry
+            }
         };
-        let (entry, _) = self
-            .live_token(unsealed, txn, &hash)
-            .await?
-            .ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid token\n\n"))?;
         let acl = self.acl(unsealed, &entry.policies).await?;
         // People write paths as they see them in a browser.
         let capabilities = |path: &str| acl.capabilities(path.trim_start_matches('/'));

@@ -8,7 +8,7 @@ use crate::logical::Route;
 pub(super) fn routes_of(mount: &Mount) -> Vec<&'static Route> {
     match mount.kind.as_str() {
         "system" => super::routes().collect(),
-        "token" => Vec::new(),
+        "token" => crate::core::tokens::routes::ROUTES.iter().collect(),
         kind => catalog::find(kind, &mount.options).map_or_else(Vec::new, |backend| backend.routes().iter().collect()),
     }
 }

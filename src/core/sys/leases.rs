@@ -202,6 +202,9 @@ impl Core {
             let page = self.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
             for (key, stored) in &page {
                 let Some(entry) = Entry::decode(&unsealed.keyring.open(key, &stored.value)?) else { continue };
+                if entry.orphaning {
+                    continue;
+                }
                 let id = lease_of(&entry.path, &key[1..]);
                 if let Some(rest) = id.strip_prefix(&prefix) {
                     names.insert(rest.split_inclusive('/').next().unwrap_or_default().to_string());
@@ -259,7 +262,8 @@ impl Core {
         for (key, stored) in &page {
             let Some(entry) = Entry::decode(&unsealed.keyring.open(key, &stored.value)?) else { continue };
             let Ok(hash) = Hash::try_from(&key[1..]) else { continue };
-            if entry.created > mark.until || !lease_of(&entry.path, &hash).starts_with(&mark.prefix) {
+            if entry.orphaning || entry.created > mark.until || !lease_of(&entry.path, &hash).starts_with(&mark.prefix)
+            {
                 continue;
             }
             if let Some(entry) = token::store::get(&mut txn, &hash).await? {

@@ -5,6 +5,7 @@ mod capabilities;
 mod cluster;
 mod config;
 mod describe;
+mod generate_root;
 mod help;
 mod host;
 mod keys;
@@ -21,7 +22,9 @@ mod tools;
 mod tune;
 mod ui;
 
+pub(crate) use generate_root::RootAttempt;
 pub(super) use keys::schedule;
+pub(super) use openapi::Documents;
 
 use futures_util::future::BoxFuture;
 
@@ -95,6 +98,7 @@ static AREAS: &[Area] = &[
     Area { routes: node::ROUTES, serve: |core, ask| Box::pin(core.sys_node(ask)) },
     Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
+    Area { routes: generate_root::ROUTES, serve: |core, ask| Box::pin(core.sys_generate_root(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
 

@@ -1,6 +1,7 @@
 //! `sys/internal/specs/openapi`: the API as an OpenAPI 3.0 document, made from the tables of routes.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +9,7 @@ use super::{Ask, describe, public, ui};
 use crate::core::authorize::Authorized;
 use crate::core::mount::{Class, Mount, Router};
 use crate::core::sealing::bare;
-use crate::core::{Core, Operation, Request, Response, Result};
+use crate::core::{Core, Error, Operation, Raw, Request, Response, Result};
 use crate::logical::route::{Field, Kind, Route, Verb};
 use crate::policy::root_paths::sudo_required;
 
@@ -45,6 +46,33 @@ impl Core {
             }
         }
         Ok(bare(document.finish()))
+    }
+}
+
+/// The documents for who has no token, as long as no mount changes: anybody may ask for them, and making one is work.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<[Option<(Weak<Router>, Vec<u8>)>; 2]>);
+
+impl Documents {
+    /// The document that was made of this very router, or a new one.
+    pub(super) fn get(
+        &self,
+        router: &Arc<Router>,
+        request: &Request,
+        make: impl FnOnce() -> Result<Response>,
+    ) -> Result<Response> {
+        let at = usize::from(request.flag("generic_mount_paths")?.unwrap_or(false));
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let body = match &kept[at] {
+            Some((of, document)) if of.ptr_eq(&Arc::downgrade(router)) => document.clone(),
+            _ => match make()?.raw {
+                Some(raw) => raw.body,
+                None => return Err(Error::Internal("the document has an envelope".into())),
+            },
+        };
+        kept[at] = Some((Arc::downgrade(router), body.clone()));
+        let raw = Raw { content_type: "application/json", body, status: 200 };
+        Ok(Response { raw: Some(raw), ..Response::default() })
     }
 }
 

@@ -161,13 +161,24 @@ pub(super) const OPEN: &[&str] = &[
     "storage/raft/bootstrap/answer",
     "internal/ui/mounts",
     "replication/status",
+    "generate-root/attempt",
+    "generate-root/update",
     "internal/specs/openapi",
     "wrapping/lookup",
 ];
 
 /// Paths of the system mount that answer without the envelope.
-pub(super) const BARE: &[&str] =
-    &["health", "seal-status", "init", "unseal", "leader", "storage/raft/join", "in-flight-req"];
+pub(super) const BARE: &[&str] = &[
+    "health",
+    "seal-status",
+    "init",
+    "unseal",
+    "leader",
+    "storage/raft/join",
+    "in-flight-req",
+    "generate-root/attempt",
+    "generate-root/update",
+];
 
 impl Core {
     /// Serves what of these takes a token; the others never get here.
@@ -190,6 +201,9 @@ impl Core {
             "sys/unseal" if writes => self.unseal(request).await,
             "sys/leader" if reads => self.leader_status().await,
             "sys/metrics" if reads && self.settings.unauthenticated_metrics => self.metrics_answer(request),
+            "sys/generate-root/attempt" | "sys/generate-root/update" if request.operation != Operation::Help => {
+                self.generate_root_openly(request).await
+            }
             "sys/in-flight-req" if reads && self.settings.unauthenticated_in_flight => Ok(self.in_flight_answer()),
             "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
@@ -244,7 +258,7 @@ impl Core {
         self.active()?;
         self.linearize().await?;
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
-        self.openapi(&router, None, request)
+        self.documents.get(&router, request, || self.openapi(&router, None, request))
     }
 
     async fn wrapping_lookup(&self, request: &Request) -> Result<Response> {

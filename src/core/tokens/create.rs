@@ -48,7 +48,7 @@ impl Tokens<'_> {
             true => self.seal_batch(&entry)?,
             false => self.store(&mut entry, wish.id).await?,
         };
-        let auth = auth(&entry, id, entry.created);
+        let auth = auth(&entry, id, life);
         Ok(Response { auth: Some(auth), warnings, ..Response::default() })
     }
 
@@ -151,6 +151,10 @@ impl Tokens<'_> {
         let id = match custom_id {
             None => token::id::service(entropy),
             Some(id) if token::store::record(self.txn, &salt.hash(&id)).await?.is_some() => {
+                return Err(Error::invalid("cannot create a token with a duplicate ID"));
+            }
+            // What is left of the last token of that id is not the new one's: neither its cubbyhole nor its children.
+            Some(id) if self.txn.get(&keys::revoking(&salt.hash(&id))).await?.is_some() => {
                 return Err(Error::invalid("cannot create a token with a duplicate ID"));
             }
             Some(id) => id,

@@ -1,5 +1,7 @@
 //! Looking tokens up.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -76,7 +78,7 @@ impl Tokens<'_> {
             "path": entry.path,
             "policies": entry.policies,
             "renewable": entry.renewable,
-            "ttl": entry.ttl(now).as_secs(),
+            "ttl": ttl::rounded(entry.ttl(now)).as_secs(),
             "type": type_of(entry),
         });
         if !entry.bound_cidrs.is_empty() {
@@ -96,16 +98,15 @@ impl Tokens<'_> {
     }
 }
 
-/// The envelope's `auth` of a token.
-pub(super) fn auth(entry: &Entry, id: String, now: UnixTime) -> Auth {
+/// The envelope's `auth` of a token that was given a life.
+pub(super) fn auth(entry: &Entry, id: String, life: Duration) -> Auth {
     Auth {
         client_token: id,
         accessor: entry.accessor.clone(),
         policies: entry.policies.clone(),
         token_policies: entry.policies.clone(),
         metadata: entry.metadata.clone(),
-        // What is left of a bound is a whole number of seconds to who asked for it a moment ago.
-        lease_duration: ttl::rounded(entry.ttl(now)),
+        lease_duration: life,
         renewable: entry.renewable,
         token_type: type_of(entry),
         orphan: entry.parent.is_none(),

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::authorize::{Authorized, Caller, Live};
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
-use crate::engines::fields;
 use crate::limits;
 use crate::logical::Route;
 use crate::token::ttl::Bounds;
@@ -42,9 +41,7 @@ impl Core {
         let (route, params) = find(authorized)?;
         let mut tokens = Tokens { core: self, unsealed, txn, authorized, request, params };
         let response = tokens.serve(route).await?;
-        let mut known: Vec<&str> = route.fields.iter().map(|field| field.name).collect();
-        known.extend(route.pattern.split(['{', '}']).skip(1).step_by(2));
-        Ok(fields::warn_of_unknown(request, &known, response))
+        Ok(route.warn(request, response))
     }
 
     /// Takes one use of the caller's token, by a commit of its own.
@@ -68,8 +65,8 @@ fn find(authorized: &Authorized) -> Result<(&'static Route, Vec<&str>)> {
     let found = Route::find(routes::ROUTES, path);
     let (route, params) = found.ok_or_else(super::sys::unsupported_path)?;
     let is_folder = route.serves(Operation::List);
-    // A list is of a folder, and a folder's slash is part of the path anywhere else.
-    if lists != is_folder && (lists || path.ends_with('/'))
+    // Only a folder's path may end with a slash, which a list's always does.
+    if !is_folder && (lists || path.ends_with('/'))
         || route.pattern.contains("{role_name}") && !params.first().copied().is_some_and(role::is_name)
     {
         return Err(super::sys::unsupported_path());

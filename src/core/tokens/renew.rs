@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lookup::auth;
 use super::*;
-use crate::token::Role;
+use crate::token::{Role, ttl};
 
 impl Tokens<'_> {
     /// `renew`.
@@ -59,7 +59,9 @@ impl Tokens<'_> {
         let new = Entry { expires: Some(now.plus(life)), renewed: Some(now), ..old.clone() };
         token::store::update(self.txn, hash, old, &new);
         let warnings = Vec::from_iter(warning);
-        Ok(Response { auth: Some(auth(&new, id.to_string(), now)), warnings, ..Response::default() })
+        // What is left of a bound is a whole number of seconds to who asked for it a moment ago.
+        let auth = auth(&new, id.to_string(), ttl::rounded(life));
+        Ok(Response { auth: Some(auth), warnings, ..Response::default() })
     }
 }
 

@@ -1,15 +1,7 @@
 //! All paths of the token mount, with their fields and answers.
 
 use crate::logical::Operation::{Delete, List, Read, Update};
-use crate::logical::route::{Field, Kind, Route, Verb};
-
-const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
-
-const fn verb(operation: crate::logical::Operation, about: &'static str, answer: &'static [Field]) -> Verb {
-    Verb { operation, about, answer }
-}
+use crate::logical::route::{Field, Kind, Route, field, verb};
 
 const TOKEN: &[Field] = &[field("token", Kind::Text, "The token.")];
 

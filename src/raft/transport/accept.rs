@@ -1,17 +1,17 @@
 //! The listener: bounded handshakes, the decision about each hello, and the connections that were let in.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::admission::{self, Answer, Hello, Introduction, MAX_HELLO, Rules};
 use super::frame;
 use super::kind::Kind;
 use super::mux::Mux;
+use super::places::{Place, Places};
 use super::{PeerInfo, Purpose, Transport, TransportConfig};
 use crate::raft::grant::PublicKey;
 use crate::raft::types::Incarnation;
@@ -21,8 +21,8 @@ use crate::runtime::{Listener, Stream};
 /// The connections that were let in.
 pub(super) struct Accepted {
     open: Mutex<Open>,
-    handshakes: Arc<Semaphore>,
-    joiners: Arc<Semaphore>,
+    handshakes: Places,
+    joiners: Places,
 }
 
 #[derive(Default)]
@@ -33,11 +33,10 @@ struct Open {
 
 impl Accepted {
     pub(super) fn new(config: &TransportConfig) -> Accepted {
-        let semaphore = |size| Arc::new(Semaphore::new(size));
         Accepted {
             open: Mutex::default(),
-            handshakes: semaphore(config.max_handshakes),
-            joiners: semaphore(config.max_joiners),
+            handshakes: Places::new(config.max_handshakes),
+            joiners: Places::new(config.max_joiners),
         }
     }
 
@@ -95,9 +94,9 @@ impl Transport {
             match accepted {
                 Ok((stream, peer)) => {
                     // Beyond the bound a stream is closed at once: who waits costs memory.
-                    let Ok(permit) = Arc::clone(&self.0.accepted.handshakes).try_acquire_owned() else { continue };
+                    let Some(place) = self.0.accepted.handshakes.take(&peer) else { continue };
                     let transport = self.clone();
-                    tokio::spawn(async move { transport.welcome(stream, peer, permit).await });
+                    tokio::spawn(async move { transport.welcome(stream, peer, place).await });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting on the cluster port failed");
@@ -107,7 +106,7 @@ impl Transport {
         }
     }
 
-    async fn welcome(self, stream: Stream, from: Peer, handshake: OwnedSemaphorePermit) {
+    async fn welcome(self, stream: Stream, from: Peer, handshake: Place) {
         let exchange = self.exchange(stream, &from);
         let entered = tokio::time::timeout(self.0.config.handshake, exchange).await;
         drop(handshake);
@@ -117,7 +116,8 @@ impl Transport {
             Ok(Err(error)) => return tracing::debug!(?from, %error, "a handshake on the cluster port failed"),
             Err(_) => return tracing::debug!(?from, "a handshake on the cluster port took too long"),
         };
-        let mux = Mux::new(entered.peer, &self.0.runtime, &self.0.config);
+        let bounds = self.bounds(entered.peer.purpose);
+        let mux = Mux::new(entered.peer, &self.0.runtime, bounds);
         let id = self.0.accepted.add(&mux);
         let incarnation = mux.peer().incarnation;
         // A removal that was committed while the hands were shaken has not seen this connection.
@@ -152,7 +152,7 @@ impl Transport {
         let mut decision = self.decide(&hello, proven);
         let mut joiner = None;
         if hello.purpose == Purpose::Join && decision.is_ok() {
-            joiner = Arc::clone(&self.0.accepted.joiners).try_acquire_owned().ok();
+            joiner = self.0.accepted.joiners.take(from);
             if joiner.is_none() {
                 decision = Err(Answer::Retry("too many nodes are joining".into()));
             }
@@ -212,5 +212,5 @@ struct Entered {
     input: BytesMut,
     theirs: Introduction,
     told: admission::FitnessReport,
-    _joiner: Option<OwnedSemaphorePermit>,
+    _joiner: Option<Place>,
 }

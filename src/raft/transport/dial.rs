@@ -205,7 +205,7 @@ impl Transport {
             purpose,
             remote: None,
         };
-        let mux = Mux::new(peer, &self.0.runtime, &self.0.config);
+        let mux = Mux::new(peer, &self.0.runtime, self.bounds(purpose));
         if purpose == Purpose::Member {
             self.met(&mux, &admitted.theirs, admitted.told);
         }

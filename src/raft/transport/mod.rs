@@ -23,6 +23,7 @@ mod mux;
 pub mod network;
 mod outbox;
 mod peers;
+mod places;
 pub mod raft_server;
 mod serve;
 pub mod snapshot;
@@ -115,7 +116,25 @@ pub struct TransportConfig {
     pub max_in_flight: u32,
     /// Requests that one connection may have running here.
     pub max_requests: usize,
+    /// Bytes of answers that wait for a peer to read them; one that asks and does not read loses its connection.
+    pub max_unread: usize,
 }
+
+impl TransportConfig {
+    /// The bounds of a connection that anyone can open: a joiner asks for a challenge and brings an answer.
+    pub(super) fn for_joiners(&self) -> TransportConfig {
+        TransportConfig {
+            max_message: JOIN_MESSAGE,
+            max_in_flight: 2 * JOIN_MESSAGE as u32,
+            max_requests: 16,
+            max_unread: 2 * JOIN_MESSAGE,
+            ..self.clone()
+        }
+    }
+}
+
+/// Bytes of the longest message of a join: a grant with members and address cards.
+const JOIN_MESSAGE: usize = 256 << 10;
 
 impl Default for TransportConfig {
     fn default() -> TransportConfig {
@@ -135,6 +154,7 @@ impl Default for TransportConfig {
             max_message: 32 << 20,
             max_in_flight: 64 << 20,
             max_requests: 4096,
+            max_unread: 512 << 20,
         }
     }
 }
@@ -149,6 +169,7 @@ struct Inner {
     book: AddressBook,
     tls: Tls,
     config: Arc<TransportConfig>,
+    for_joiners: Arc<TransportConfig>,
     local: Option<SocketAddr>,
     dispatch: Dispatch,
     links: Mutex<BTreeMap<Incarnation, Arc<Link>>>,
@@ -197,6 +218,7 @@ impl Transport {
             dispatch: Dispatch::default(),
             links: Mutex::default(),
             accepted: accept::Accepted::new(&config),
+            for_joiners: Arc::new(config.for_joiners()),
             config: Arc::new(config),
             facts,
             hooks: RwLock::default(),
@@ -346,6 +368,14 @@ impl Transport {
         self.0.dispatch.clear();
         if let Err(error) = self.0.book.save().await {
             tracing::warn!(%error, "the address book was not written");
+        }
+    }
+
+    /// The bounds of a connection of that purpose.
+    fn bounds(&self, purpose: Purpose) -> &Arc<TransportConfig> {
+        match purpose {
+            Purpose::Member => &self.0.config,
+            Purpose::Join => &self.0.for_joiners,
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::frame::{self, DECLINED, FAILED, Frame, ONE_WAY, RESPONSE};
 use super::kind::Kind;
-use super::outbox::{Outbox, Outgoing, Unsent};
+use super::outbox::{Outbox, Outgoing, Pushed, Unsent};
 use super::serve::{Dispatch, Server};
 use super::{PeerInfo, TransportConfig};
 use crate::runtime::{Runtime, Stream};
@@ -67,7 +67,7 @@ impl Mux {
             peer,
             runtime: runtime.clone(),
             config: Arc::clone(config),
-            out: Outbox::new(config.max_in_flight),
+            out: Outbox::new(config.max_in_flight, config.max_unread),
             calls: Mutex::default(),
             stop: Notify::new(),
             retired: AtomicBool::new(false),
@@ -279,7 +279,12 @@ impl Mux {
     }
 
     fn push(&self, kind: Kind, id: u64, flags: u8, body: Bytes, room: Option<OwnedSemaphorePermit>) -> bool {
-        self.0.out.push(kind.lane(), Outgoing { id, kind: kind as u8, flags, body, sent: 0, room })
+        let pushed = self.0.out.push(kind.lane(), Outgoing { id, kind: kind as u8, flags, body, sent: 0, room });
+        if pushed == Pushed::Unread {
+            tracing::warn!(peer = self.0.peer.label, "a peer asks and does not read the answers: connection closed");
+            self.close();
+        }
+        pushed == Pushed::Queued
     }
 
     /// Answers everything that waits: what was surely not sent, and what may have been.

@@ -25,18 +25,39 @@ pub(super) struct Outgoing {
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
+impl Outgoing {
+    /// What it counts towards what waits for the peer; nothing if it has room of its own.
+    fn unread(&self) -> usize {
+        if self.room.is_some() { 0 } else { self.body.len() + OVERHEAD }
+    }
+}
+
 /// The queues of one connection.
 pub(super) struct Outbox {
     state: Mutex<State>,
     ready: Notify,
     room: [Arc<Semaphore>; LANES],
     capacity: u32,
+    max_unread: usize,
 }
 
 struct State {
     lanes: [VecDeque<Outgoing>; LANES],
     turn: usize,
+    /// Bytes of what waits without having room in its lane: answers and notices.
+    unread: usize,
     closed: bool,
+}
+
+/// What became of a message that was to be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It waits for its turn.
+    Queued,
+    /// The connection is closed.
+    Closed,
+    /// Too much waits for the peer to read it.
+    Unread,
 }
 
 /// What became of a request that was given up.
@@ -49,13 +70,14 @@ pub(super) enum Unsent {
 }
 
 impl Outbox {
-    /// Queues that hold at most `capacity` bytes of requests a lane.
-    pub(super) fn new(capacity: u32) -> Outbox {
+    /// Queues that hold at most `capacity` bytes of requests a lane, and `max_unread` bytes of all else.
+    pub(super) fn new(capacity: u32, max_unread: usize) -> Outbox {
         Outbox {
-            state: Mutex::new(State { lanes: Default::default(), turn: 0, closed: false }),
+            state: Mutex::new(State { lanes: Default::default(), turn: 0, unread: 0, closed: false }),
             ready: Notify::new(),
             room: std::array::from_fn(|_| Arc::new(Semaphore::new(capacity as usize))),
             capacity,
+            max_unread,
         }
     }
 
@@ -65,31 +87,41 @@ impl Outbox {
         Arc::clone(&self.room[kind.lane()]).acquire_many_owned(bytes).await.ok()
     }
 
-    /// Queues a message; false if the connection is closed.
-    pub(super) fn push(&self, lane: usize, message: Outgoing) -> bool {
+    /// Queues a message, if the connection is open and the peer reads.
+    pub(super) fn push(&self, lane: usize, message: Outgoing) -> Pushed {
         let mut state = self.state();
         if state.closed {
-            return false;
+            return Pushed::Closed;
         }
+        let unread = state.unread + message.unread();
+        // One long answer is let through, whatever its length.
+        if unread > self.max_unread && state.unread > 0 {
+            return Pushed::Unread;
+        }
+        state.unread = unread;
         state.lanes[lane].push_back(message);
         drop(state);
         self.ready.notify_one();
-        true
+        Pushed::Queued
     }
 
     /// Takes a request back that nobody waits for any more.
     pub(super) fn give_up(&self, id: u64, kind: Kind) -> Unsent {
         let mut state = self.state();
+        let state = &mut *state;
         let lane = &mut state.lanes[kind.lane()];
         let Some(at) = lane.iter().position(|message| message.id == id && message.flags & RESPONSE == 0) else {
             return Unsent::Unknown;
         };
         if lane[at].sent == 0 {
-            lane.remove(at);
+            let taken = lane.remove(at).map_or(0, |message| message.unread());
+            state.unread = state.unread.saturating_sub(taken);
         } else {
             // The peer holds some of it: tell it to let go.
             let message = &mut lane[at];
+            let counted = message.unread();
             (message.body, message.sent, message.flags, message.room) = (Bytes::new(), 0, CANCEL, None);
+            state.unread = (state.unread + OVERHEAD).saturating_sub(counted);
         }
         Unsent::Surely
     }
@@ -142,8 +174,8 @@ impl State {
             frame::put(buffer, message.id, message.kind, flags, piece);
             sent(message.id, message.kind, flags, piece);
             message.sent = end;
-            if last {
-                self.lanes[lane].pop_front();
+            if last && let Some(message) = self.lanes[lane].pop_front() {
+                self.unread = self.unread.saturating_sub(message.unread());
             }
             self.turn = (lane + 1) % LANES;
             return true;
@@ -171,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_message_holds_up_only_its_own_lane() {
-        let outbox = Outbox::new(1 << 20);
+        let outbox = Outbox::new(1 << 20, 1 << 20);
         outbox.push(3, message(1, 3 * CHUNK));
         outbox.push(3, message(2, 1));
         outbox.push(0, message(3, 1));
@@ -180,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn given_up_and_closed_messages_are_told_apart() {
-        let outbox = Outbox::new(1 << 20);
+        let outbox = Outbox::new(1 << 20, 1 << 20);
         let kind = Kind::Forward;
         outbox.push(kind.lane(), message(1, 2 * CHUNK));
         outbox.push(kind.lane(), message(2, 1));
@@ -194,7 +226,18 @@ mod tests {
         assert_eq!(outbox.give_up(1, kind), Unsent::Unknown);
         outbox.push(kind.lane(), message(3, 1));
         assert_eq!(outbox.close(), [3]);
-        assert!(!outbox.push(0, message(4, 1)));
+        assert_eq!(outbox.push(0, message(4, 1)), Pushed::Closed);
         assert!(outbox.room(kind, 1).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_not_answered_without_end() {
+        let outbox = Outbox::new(1 << 20, 1000);
+        let push = |length| outbox.push(0, message(1, length));
+        assert_eq!(push(5000), Pushed::Queued, "one long answer");
+        assert_eq!(push(1), Pushed::Unread);
+        outbox.fill(&mut BytesMut::new(), usize::MAX, |_, _, _, _| ()).await;
+        let taken = (0..).take_while(|_| push(0) == Pushed::Queued).count();
+        assert_eq!(taken, 1000 / OVERHEAD);
     }
 }

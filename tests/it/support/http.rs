@@ -30,6 +30,11 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Status and body in one line.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.status, self.text().trim_end())
+    }
+
     /// The body's JSON, if the status is a success.
     #[track_caller]
     pub fn ok(&self) -> Value {

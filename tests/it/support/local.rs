@@ -53,6 +53,19 @@ impl Local {
         self.node.core().handle(&request(operation, path, token, data)).await
     }
 
+    /// As [`Local::call`], from a client with this address.
+    pub async fn call_from(
+        &self,
+        address: &str,
+        operation: Operation,
+        path: &str,
+        token: &str,
+        data: Value,
+    ) -> Result<Response, Error> {
+        let client = Client { address: address.into(), port: 1 };
+        self.node.core().handle(&Request { client, ..request(operation, path, token, data) }).await
+    }
+
     /// A request whose answer is to be wrapped; the wrapping token.
     pub async fn wrapped(&self, operation: Operation, path: &str, token: &str, data: Value) -> String {
         let wrap_ttl = Some(Duration::from_secs(60));

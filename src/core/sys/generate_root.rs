@@ -1,0 +1,314 @@
+//! `sys/generate-root/*` (without a token, as in an emergency) and `sys/generate-root-token/*` (with one): whoever has the
+//! threshold of unseal shares gets a new root token. An attempt lives in the memory of the active node, and lapses.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Ask;
+use crate::core::sealing::{bare, root_entry};
+use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use crate::logical::route::{Field, Kind, Route, Verb};
+use crate::policy;
+use crate::seal::UnsealProgress;
+use crate::storage::plain::SealConfig;
+use crate::token;
+
+const STATUS: &[Field] = &[
+    Field::new("started", Kind::Flag, "There is an attempt."),
+    Field::new("nonce", Kind::Text, "Names the attempt."),
+    Field::new("progress", Kind::Integer, "How many shares were given."),
+    Field::new("required", Kind::Integer, "How many are needed."),
+    Field::new("complete", Kind::Flag, "The token was made."),
+    Field::new("encoded_token", Kind::Text, "The token, XORed with the one-time password, in base64."),
+    Field::new("encoded_root_token", Kind::Text, "The same, by its older name."),
+    Field::new("otp", Kind::Text, "The one-time password, shown to who begins without one."),
+    Field::new("otp_length", Kind::Integer, "Its length."),
+    Field::new("pgp_fingerprint", Kind::Text, "Empty: PGP is not supported."),
+];
+const ATTEMPT_VERBS: &[Verb] = &[
+    Verb::new(Operation::Read, "Shows the attempt.", STATUS),
+    Verb::new(Operation::Update, "Begins an attempt.", STATUS),
+    Verb::new(Operation::Delete, "Gives the attempt up.", &[]),
+];
+const ATTEMPT_FIELDS: &[Field] = &[
+    Field::new("otp", Kind::Text, "A one-time password as long as a token; one is made if it is missing."),
+    Field::new("pgp_key", Kind::Text, "Refused: PGP is not supported."),
+];
+const UPDATE_VERBS: &[Verb] = &[Verb::new(Operation::Update, "Gives a share; the last one answers the token.", STATUS)];
+const UPDATE_FIELDS: &[Field] = &[
+    Field::new("key", Kind::Text, "An unseal share, in hex or base64."),
+    Field::new("nonce", Kind::Text, "That of the attempt."),
+];
+
+/// The routes.
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        pattern: "generate-root/attempt",
+        about: "An attempt to make a root token from unseal shares. Only who began it, or has sudo, can give it up.",
+        verbs: ATTEMPT_VERBS,
+        fields: ATTEMPT_FIELDS,
+    },
+    Route {
+        pattern: "generate-root/update",
+        about: "Shares for the attempt to make a root token.",
+        verbs: UPDATE_VERBS,
+        fields: UPDATE_FIELDS,
+    },
+    Route {
+        pattern: "generate-root-token/attempt",
+        about: "The same attempt, for callers with a token.",
+        verbs: ATTEMPT_VERBS,
+        fields: ATTEMPT_FIELDS,
+    },
+    Route {
+        pattern: "generate-root-token/update",
+        about: "Shares for the same attempt, for callers with a token.",
+        verbs: UPDATE_VERBS,
+        fields: UPDATE_FIELDS,
+    },
+];
+
+/// An attempt without a new share for so long is over.
+const LAPSE: Duration = Duration::from_secs(600);
+
+/// The attempt, if there is one.
+#[derive(Default)]
+pub(crate) struct RootAttempt(Mutex<Option<Attempt>>);
+
+struct Attempt {
+    nonce: String,
+    otp: Zeroizing<String>,
+    shares: UnsealProgress,
+    /// Boot time of the last share.
+    last: Duration,
+    /// The term that it was begun in: the next active node knows nothing of it.
+    term: u64,
+}
+
+impl RootAttempt {
+    fn with<T>(&self, term: u64, now: Duration, work: impl FnOnce(&mut Option<Attempt>) -> T) -> T {
+        let mut attempt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempt.as_ref().is_some_and(|held| held.term != term || now.saturating_sub(held.last) >= LAPSE) {
+            *attempt = None;
+        }
+        work(&mut attempt)
+    }
+}
+
+impl Core {
+    /// Serves the family that takes a token: answers have the envelope.
+    pub(super) async fn sys_generate_root(&self, ask: Ask<'_>) -> Result<Response> {
+        let answer = match ask.at() {
+            ("generate-root-token/update" | "generate-root/update", _) => {
+                self.give_root_share(ask.unsealed, ask.request).await?
+            }
+            (_, Operation::Read) => self.root_status().await?,
+            (_, Operation::Update) => self.begin_root(ask.request).await?,
+            _ => {
+                self.with_root_attempt(|attempt| *attempt = None)?;
+                return Ok(Response::empty());
+            }
+        };
+        Ok(Response::data(answer))
+    }
+
+    /// Serves the family that takes none: answers are bare.
+    pub(super) async fn generate_root_openly(&self, request: &Request) -> Result<Response> {
+        let unsealed = self.unsealed().await?;
+        self.active()?;
+        self.linearize().await?;
+        let answer = match (request.path.as_str(), request.operation) {
+            ("sys/generate-root/attempt", Operation::Read) => self.root_status().await?,
+            ("sys/generate-root/attempt", Operation::Update) => self.begin_root(request).await?,
+            ("sys/generate-root/attempt", Operation::Delete) => return self.give_root_up(&unsealed, request).await,
+            ("sys/generate-root/update", Operation::Update) => self.give_root_share(&unsealed, request).await?,
+            _ => return Err(Error::Unsupported),
+        };
+        Ok(bare(answer))
+    }
+
+    fn with_root_attempt<T>(&self, work: impl FnOnce(&mut Option<Attempt>) -> T) -> Result<T> {
+        let term = self.active_in().ok_or(Error::Standby)?;
+        Ok(self.root_attempt.with(term, self.runtime.clock.boot(), work))
+    }
+
+    async fn root_status(&self) -> Result<Value> {
+        let config = self.present_seal().await?;
+        self.with_root_attempt(|attempt| shown(attempt.as_ref(), &config))
+    }
+
+    async fn begin_root(&self, request: &Request) -> Result<Value> {
+        let config = self.present_seal().await?;
+        let given = request.text("otp")?.filter(|otp| !otp.is_empty());
+        if request.text("pgp_key")?.is_some_and(|key| !key.is_empty()) {
+            return Err(Error::field("pgp_key", "PGP is not supported by this server: use a one-time password"));
+        }
+        if given.as_ref().is_some_and(|otp| otp.len() != token::id::SERVICE_LENGTH || !otp.is_ascii()) {
+            return Err(Error::invalid("OTP string has incorrect length"));
+        }
+        let entropy = &self.runtime.entropy;
+        let made = given.is_none().then(|| entropy.base62(token::id::SERVICE_LENGTH));
+        let otp = Zeroizing::new(given.or_else(|| made.clone()).unwrap_or_default());
+        let begun = Attempt {
+            nonce: entropy.uuid(),
+            otp,
+            shares: UnsealProgress::new(),
+            last: self.runtime.clock.boot(),
+            term: self.active_in().ok_or(Error::Standby)?,
+        };
+        self.with_root_attempt(|attempt| {
+            if attempt.is_some() {
+                return Err(Error::invalid("root generation already in progress"));
+            }
+            let mut answer = shown(Some(attempt.insert(begun)), &config);
+            answer["otp"] = json!(made.unwrap_or_default());
+            tracing::warn!(nonce = answer["nonce"].as_str(), "an attempt to make a root token was begun");
+            Ok(answer)
+        })?
+    }
+
+    async fn give_root_share(&self, unsealed: &Unsealed, request: &Request) -> Result<Value> {
+        let config = self.present_seal().await?;
+        let (share, nonce) = (request.text("key")?.unwrap_or_default(), request.text("nonce")?.unwrap_or_default());
+        if nonce.is_empty() {
+            return Err(Error::invalid("nonce is required"));
+        }
+        let now = self.runtime.clock.boot();
+        let done = self.with_root_attempt(|attempt| {
+            let Some(held) = attempt.as_mut() else { return Err(Error::invalid("no root generation in progress")) };
+            if held.nonce != nonce {
+                let text =
+                    format!("incorrect nonce supplied; nonce for this root generation operation is {:?}", held.nonce);
+                return Err(Error::invalid(text));
+            }
+            held.shares.add(&share, &self.runtime.entropy)?;
+            held.last = now;
+            match held.shares.resolve(&config)? {
+                None => Ok(Err(shown(attempt.as_ref(), &config))),
+                // The attempt is over, whatever comes of the commit.
+                Some(_right) => Ok(attempt.take().ok_or(json!({}))),
+            }
+        })??;
+        match done {
+            Err(answer) => Ok(answer),
+            Ok(attempt) => self.make_root(unsealed, &attempt, &config).await,
+        }
+    }
+
+    /// Makes the token, in a commit of its own.
+    async fn make_root(&self, unsealed: &Unsealed, attempt: &Attempt, config: &SealConfig) -> Result<Value> {
+        let entropy = &self.runtime.entropy;
+        let mut txn = self.begin_in(unsealed, attempt.term);
+        let id = Zeroizing::new(token::id::service(entropy));
+        let entry = root_entry(token::id::accessor(entropy), self.runtime.clock.now());
+        let salt = &unsealed.secrets.salt;
+        token::store::create(&mut txn, salt, &salt.hash(&id), &entry);
+        self.commit(txn).await.map_err(|error| match error {
+            Error::Conflict => Error::Unavailable("the leadership changed: begin anew".into()),
+            error => error,
+        })?;
+        tracing::warn!(nonce = attempt.nonce, accessor = entry.accessor, "a root token was made from unseal shares");
+        let encoded = encode(&id, &attempt.otp);
+        let mut answer = shown(Some(attempt), config);
+        answer["progress"] = json!(config.threshold);
+        answer["complete"] = json!(true);
+        answer["encoded_token"] = json!(encoded);
+        answer["encoded_root_token"] = json!(encoded);
+        Ok(answer)
+    }
+
+    /// Ends the attempt for who began it, or has `sudo`.
+    async fn give_root_up(&self, unsealed: &Unsealed, request: &Request) -> Result<Response> {
+        let otp = request.text("otp")?.unwrap_or_default();
+        let began_it = self.with_root_attempt(|attempt| match attempt {
+            None => true,
+            Some(held) if !otp.is_empty() && held.otp.as_str() == otp => {
+                *attempt = None;
+                true
+            }
+            Some(_) => false,
+        })?;
+        if !began_it {
+            let mut txn = self.begin(unsealed);
+            let caller = self.authenticate(unsealed, &mut txn, request, false).await?.ok_or_else(Error::no_token)?;
+            let acl = self.acl(unsealed, &caller.entry.policies).await?;
+            let Request { operation, path, data, wrap_ttl, .. } = request;
+            let verdict = acl.check(&policy::Ask { operation: *operation, path, data, wrap_ttl: *wrap_ttl });
+            if !verdict.allowed || !verdict.sudo {
+                return Err(Error::denied());
+            }
+            self.with_root_attempt(|attempt| *attempt = None)?;
+        }
+        Ok(Response::empty())
+    }
+
+    async fn present_seal(&self) -> Result<SealConfig> {
+        self.seal_config().await?.ok_or_else(|| Error::Internal("there is no seal configuration".into()))
+    }
+}
+
+fn shown(attempt: Option<&Attempt>, config: &SealConfig) -> Value {
+    let mut answer = json!({
+        "started": attempt.is_some(),
+        "progress": attempt.map_or(0, |attempt| attempt.shares.count()),
+        "required": config.threshold,
+        "complete": false,
+        "otp": "",
+        "otp_length": token::id::SERVICE_LENGTH,
+        "nonce": "",
+        "encoded_token": "",
+        "encoded_root_token": "",
+        "pgp_fingerprint": "",
+    });
+    if let Some(attempt) = attempt {
+        answer["nonce"] = json!(attempt.nonce);
+    }
+    answer
+}
+
+/// The token XORed with the password, so that who reads along has nothing.
+fn encode(id: &str, otp: &str) -> String {
+    let mixed: Zeroizing<Vec<u8>> = Zeroizing::new(id.bytes().zip(otp.bytes()).map(|(a, b)| a ^ b).collect());
+    STANDARD_NO_PAD.encode(&*mixed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Entropy;
+
+    #[test]
+    fn a_token_is_as_long_as_its_password() {
+        let entropy = Entropy::seeded_u64(3);
+        let (id, otp) = (token::id::service(&entropy), entropy.base62(token::id::SERVICE_LENGTH));
+        assert_eq!(id.len(), otp.len());
+        let mixed = STANDARD_NO_PAD.decode(encode(&id, &otp)).expect("base64");
+        let back: Vec<u8> = mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
+        assert_eq!(back, id.into_bytes());
+    }
+
+    #[test]
+    fn an_attempt_lapses_and_does_not_outlive_its_term() {
+        let attempts = RootAttempt::default();
+        let begin = |held: &mut Option<Attempt>| {
+            *held = Some(Attempt {
+                nonce: "n".into(),
+                otp: Zeroizing::new(String::new()),
+                shares: UnsealProgress::new(),
+                last: Duration::from_secs(100),
+                term: 3,
+            });
+        };
+        let lives = |term, seconds| attempts.with(term, Duration::from_secs(seconds), |held| held.is_some());
+        attempts.with(3, Duration::from_secs(100), begin);
+        assert!(lives(3, 699));
+        assert!(!lives(3, 700));
+        attempts.with(3, Duration::from_secs(100), begin);
+        assert!(!lives(4, 101));
+    }
+}

@@ -1,0 +1,156 @@
+//! Requests as data, sent to the peer (`bao server -dev`) and to `holdfast server -dev`, both fresh: whatever differs is
+//! listed in `tests/differential/differences.toml` with its reason, or it is a bug.
+//!
+//! `tests/differential/AREA.toml` holds the requests of an area, `endpoints.toml` what there is to be tested. The files are
+//! read at run time: adding a request needs no build. `docs/compatibility.md` is written from the same files:
+//!
+//!     HOLDFAST_WRITE_DOCS=1 cargo nextest run differential
+//!
+//! With `HOLDFAST_SHOW=1` and `--no-capture` the tests print every request with both answers.
+
+mod compare;
+mod pair;
+mod report;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::compare::Observed;
+use self::pair::Pair;
+use self::table::{AREAS, Area, Book, Kind, Request};
+
+/// One test an area, so that they run side by side and fail by name.
+macro_rules! areas {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { run(&stringify!($name).replace('_', "-")); })*
+
+        #[test]
+        fn every_area_has_a_test() {
+            let tested: Vec<String> = [$(stringify!($name)),*].iter().map(|name| name.replace('_', "-")).collect();
+            assert_eq!(tested, AREAS);
+        }
+    };
+}
+
+areas! { tokens roles policies kv1 kv2 cubbyhole wrapping mounts auth_mounts sys health_seal headers errors help }
+
+#[test]
+fn every_endpoint_is_asked() {
+    let book = Book::read();
+    let asked: BTreeSet<(String, String)> = book
+        .areas
+        .iter()
+        .flat_map(|area| &area.requests)
+        .filter_map(|request| Some((book.endpoint(request)?.path.clone(), request.verb().to_string())))
+        .collect();
+    let mut silent = Vec::new();
+    for endpoint in book.endpoints().filter(|endpoint| endpoint.missing.is_none()) {
+        for verb in endpoint.verbs.split_whitespace() {
+            if !asked.contains(&(endpoint.path.clone(), verb.to_string())) {
+                silent.push(format!("{verb} {}", endpoint.path));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "no request in tests/differential/ goes to\n{}", silent.join("\n"));
+}
+
+#[test]
+fn the_peers_endpoints_are_all_known() {
+    let book = Book::read();
+    let pair = Pair::start("endpoints");
+    let document = pair.peer.ask("GET", "/v1/sys/internal/specs/openapi", &[("X-Vault-Token", "root")], "").ok();
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(paths.len() > 150, "{} paths", paths.len());
+    // The last is no path: the peer's KV shows the pattern that catches all.
+    let known = |path: &str| book.endpoint_at(path).is_some() || path.contains("^.*$");
+    let unknown: Vec<&str> =
+        paths.keys().map(|path| path.trim_start_matches('/')).filter(|path| !known(path)).collect();
+    assert!(unknown.is_empty(), "endpoints.toml does not know\n{}", unknown.join("\n"));
+}
+
+#[test]
+fn the_report_is_current() {
+    let path = table::root().join("docs/compatibility.md");
+    let report = report::write(&Book::read());
+    if std::env::var_os("HOLDFAST_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &report).expect("a file");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == report,
+        "docs/compatibility.md is stale: HOLDFAST_WRITE_DOCS=1 cargo nextest run differential"
+    );
+}
+
+/// Sends an area's requests to both servers and compares.
+fn run(name: &str) {
+    let book = Book::read();
+    let area = book.areas.iter().find(|area| area.name == name).expect("the area's file");
+    let pair = Pair::start(name);
+    let all = exchange(area, pair);
+    let mut problems = String::new();
+    for (request, observed) in area.requests.iter().zip(&all) {
+        problems.push_str(&judge(&book, name, request, observed));
+    }
+    for problem in stale(&book, area, &all) {
+        problems.push_str(&problem);
+    }
+    assert!(problems.is_empty(), "\n{problems}");
+}
+
+fn exchange(area: &Area, mut pair: Pair) -> Vec<Vec<Observed>> {
+    let show = std::env::var_os("HOLDFAST_SHOW").is_some();
+    let mut all = Vec::new();
+    for request in &area.requests {
+        let (peer, own) = pair.ask(request);
+        if show {
+            println!("{}\n  peer {}\n  own  {}", request.shown(), peer.shown(), own.shown());
+        }
+        let observed = compare::differences(request, &pair, &peer, &own);
+        pair.keep(request, &peer, &own);
+        all.push(observed);
+    }
+    all
+}
+
+/// What differs and is not listed.
+fn judge(book: &Book, area: &str, request: &Request, observed: &[Observed]) -> String {
+    let missing = book.endpoint(request).is_some_and(|endpoint| endpoint.missing.is_some());
+    let listed = |observed: &Observed| {
+        book.differences.iter().any(|known| known.is_about(area, request) && known.explains(observed))
+    };
+    let unlisted: Vec<&Observed> = observed.iter().filter(|observed| !missing && !listed(observed)).collect();
+    if unlisted.is_empty() {
+        return String::new();
+    }
+    let lines: String = unlisted.iter().map(|observed| format!("    {observed}\n")).collect();
+    format!("{}\n{lines}", request.shown())
+}
+
+/// What is listed and does not differ any more.
+fn stale(book: &Book, area: &Area, all: &[Vec<Observed>]) -> Vec<String> {
+    let mut stale = Vec::new();
+    for known in book.differences.iter().filter(|known| known.is_in(&area.name)) {
+        // A request that is sent several times has to show it once.
+        let mut about: BTreeMap<String, bool> = BTreeMap::new();
+        for (request, observed) in area.requests.iter().zip(all) {
+            if known.is_about(&area.name, request) {
+                *about.entry(request.shown()).or_default() |= observed.iter().any(|observed| known.explains(observed));
+            }
+        }
+        if about.is_empty() && known.areas != "*" {
+            stale.push(format!("no request in {} is like {:?} ({})\n", area.name, known.requests, known.why));
+        }
+        // What is being built is dropped from the list when its branch has come in.
+        for (shown, _) in about.iter().filter(|(_, differs)| !**differs && known.kind != Kind::Missing) {
+            stale.push(format!("{shown}\n    no longer differs at {} as differences.toml says\n", known.at));
+        }
+    }
+    for (request, observed) in area.requests.iter().zip(all) {
+        let Some(endpoint) = book.endpoint(request).filter(|endpoint| endpoint.missing.is_some()) else { continue };
+        if !observed.iter().any(|observed| observed.at == "status") && request.expects_success() {
+            stale.push(format!("{}\n    {} is there: endpoints.toml says missing\n", request.shown(), endpoint.path));
+        }
+    }
+    stale
+}
