@@ -239,7 +239,7 @@ impl Core {
         let Some(config) = self.seal_config().await? else {
             return Err(Error::invalid("Vault is not initialized"));
         };
-        if self.secrets_now().is_some() {
+        if self.secrets_now().is_some() && !share.is_empty() {
             return self.seal_status(Vec::new()).await;
         }
         self.with_progress(|progress| progress.add(&share, &self.runtime.entropy))?;
