@@ -178,7 +178,14 @@ pub fn parse(bytes: &[u8], is_form: bool) -> Result<Map<String, Value>, Refusal>
     let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(Map::new()) };
     if is_form && !matches!(first, b'{' | b'[') {
         let text = std::str::from_utf8(bytes).map_err(|_| Refusal::invalid("the form is not UTF-8"))?;
-        return Ok(super::router::fields(super::router::query_pairs(text)?));
+        let mut fields = super::router::fields(super::router::query_pairs(text)?);
+        // A name that is given several times: one text with commas, as every list is taken.
+        for value in fields.values_mut() {
+            if let Value::Array(values) = value {
+                *value = Value::String(values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
+            }
+        }
+        return Ok(fields);
     }
     check_shape(bytes)?;
     match serde_json::from_slice(bytes) {

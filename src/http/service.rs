@@ -12,7 +12,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::Body;
 
-use crate::core::{Client, Error, Request, Response, Result};
+use crate::core::{Client, Error, Operation, Request, Response, Result};
 use crate::limits::http as limits;
 use crate::runtime::{Clock, Entropy, Offload, Pool};
 use crate::telemetry::Metrics;
@@ -119,7 +119,7 @@ impl Service {
         let head = router::head(&parts, self.canonical)?;
         // Held as long as the head is.
         let _share = self.budget.head(&parts.headers)?;
-        if head.path == HEALTH {
+        if head.path == HEALTH && head.operation != Operation::Help {
             return match head.is_get {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
                 false => Err(Refusal::NoSuchMethod),

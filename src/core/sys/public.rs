@@ -216,7 +216,9 @@ impl Core {
                 self.openapi_for_all(request).await
             }
             "sys/wrapping/lookup" if reads || writes => self.wrapping_lookup(request).await,
-            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join" => {
+            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join"
+                if request.operation != Operation::Help =>
+            {
                 Err(Error::Unsupported)
             }
             _ => return None,
