@@ -40,6 +40,12 @@ pub const LAST_USE: Duration = Duration::from_secs(600);
 /// Keys that one step of deleting a prefix removes.
 pub const DELETE_PAGE: u32 = 1000;
 
+/// Objects that one step of an upgrade from KV version 1 to 2 moves at most.
+pub const UPGRADE_PAGE_KEYS: usize = 200;
+
+/// Bytes that one step of an upgrade moves, if it is more than one object.
+pub const UPGRADE_PAGE_BYTES: usize = 256 * 1024;
+
 /// Children that one revocation makes orphans within its own commit; more are left to a job.
 pub const ORPHANS_MAX: u32 = 100;
 

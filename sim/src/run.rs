@@ -61,13 +61,14 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
 /// Ends the process when simulated time stands still: a task that never waits keeps a step from ending.
 fn watch_time(scenario: String, seed: u64, trace: TraceLog) {
     std::thread::spawn(move || {
-        let mut seen = (trace.step_time(), std::time::Instant::now());
+        let mut seen = (trace.step_time(), std::time::Instant::now(), processor_time());
         loop {
             std::thread::sleep(std::time::Duration::from_secs(1));
             let now = trace.step_time();
+            let spun = processor_time().saturating_sub(seen.2);
             if now != seen.0 {
-                seen = (now, std::time::Instant::now());
-            } else if seen.1.elapsed() > STANDS_STILL {
+                seen = (now, std::time::Instant::now(), processor_time());
+            } else if spun > STANDS_STILL || seen.1.elapsed() > STUCK {
                 let what = format!("simulated time stands still at {now:?}: a task spins");
                 let violations = vec![Violation::liveness("bounded-run", what)];
                 let (sim_seconds, (events, digest)) = (now.as_secs_f64(), trace.digest());
@@ -79,8 +80,16 @@ fn watch_time(scenario: String, seed: u64, trace: TraceLog) {
     });
 }
 
-/// After so long, in real time, without a step of the simulation the run is given up.
+/// Processor time of this process. Real time would judge the machine: a run may wait long for its turn on a busy one.
+fn processor_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// After so much processor time without a step of the simulation the run is given up: a task spins.
 const STANDS_STILL: std::time::Duration = std::time::Duration::from_secs(30);
+/// And after so much real time: the process waits for something that does not come.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(600);
 
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 

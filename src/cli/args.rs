@@ -176,7 +176,8 @@ fn rewrite_flag(
     }
 }
 
-fn find<'a>(command: &'a clap::Command, name: &str) -> Option<&'a Arg> {
+/// The flag of a command that has this name or alias.
+pub fn find<'a>(command: &'a clap::Command, name: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| {
         arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
     })

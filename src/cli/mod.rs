@@ -38,6 +38,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let brand = Brand::of_program(&args.next().unwrap_or_default());
     let env = Env::of_process();
+    if let Some(line) = env.var("COMP_LINE") {
+        let point = env.var("COMP_POINT").and_then(|point| point.parse().ok());
+        completion::candidates(&line, point).iter().for_each(|name| output::out(name));
+        return ExitCode::SUCCESS;
+    }
     let invocation = match args.map(OsString::into_string).collect::<Result<Vec<String>, _>>() {
         Ok(args) => args::parse(args),
         Err(bad) => Invocation::Failed(format!("an argument is not UTF-8: {}", bad.to_string_lossy())),
@@ -81,6 +86,10 @@ async fn run_client(brand: Brand, env: Env, cli: args::Cli) -> u8 {
         Err(failure) => Err(failure),
     };
     match result {
+        Ok(_) if curl => {
+            output::err("Could not generate cURL command");
+            EXIT_LOCAL
+        }
         Ok(code) => code,
         Err(failure) => {
             if let Some(instead) = failure.instead {

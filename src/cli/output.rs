@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::env::Brand;
-use super::{Failure, Outcome, table, value, yaml};
+use super::{Failure, Outcome, near, table, value, yaml};
 use crate::client::ApiSecret;
 
 /// `-format`.
@@ -34,7 +34,10 @@ impl Format {
             "yaml" | "yml" => Ok(Format::Yaml),
             "pretty" => Ok(Format::Pretty),
             "raw" => Ok(Format::Raw),
-            _ => Err(Failure::local(format!("Invalid output format: {name}"))),
+            _ => {
+                let names = ["table", "json", "yaml", "pretty", "raw"];
+                Err(Failure::local(near::hint(format!("Invalid output format: {name}"), name, "-format=", names)))
+            }
         }
     }
 }
@@ -124,12 +127,19 @@ pub fn structured(context: &Context, data: &impl Serialize) -> Outcome {
     }
 }
 
-/// Prints names: one a line under `Keys`, or a list. No answer at all is `No value found`, exit code 2.
-pub fn list(context: &Context, answer: Option<&ApiSecret>, path: &str) -> Outcome {
+/// Prints names: one a line under `Keys`, or a list. No names are a failure with the text `none`, unless the server says
+/// why there are none.
+pub fn list(context: &Context, answer: Option<&ApiSecret>, none: &str) -> Outcome {
     let keys = answer.and_then(|answer| answer.get("keys")).and_then(Value::as_array);
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         if context.format == Format::Table {
-            return Err(Failure::server(format!("No value found at {path}")));
+            return match answer.map(ApiSecret::warnings).filter(|warnings| !warnings.is_empty()) {
+                Some(why) => {
+                    err(&warnings(why, &context.brand));
+                    Ok(0)
+                }
+                None => Err(Failure::server(none)),
+            };
         }
         structured(context, &json!({}))?;
         return Ok(super::EXIT_SERVER);
@@ -144,7 +154,8 @@ pub fn list(context: &Context, answer: Option<&ApiSecret>, path: &str) -> Outcom
     match info.filter(|_| context.detailed()) {
         Some(info) => out(&table::detailed_keys(keys, info)),
         None => {
-            let rows: Vec<Vec<String>> = keys.iter().map(|key| vec![value::go_text(key)]).collect();
+            let mut rows: Vec<Vec<String>> = keys.iter().map(|key| vec![value::go_text(key)]).collect();
+            rows.sort();
             out(&table::table(&["Keys"], &rows));
         }
     }

@@ -121,6 +121,9 @@ impl ClientConfig {
             server_name: text("TLS_SERVER_NAME"),
             skip_verify: boolean(&get, "SKIP_VERIFY")?,
         };
+        if config.tls.client_cert.is_some() != config.tls.client_key.is_some() {
+            return Err("both client cert and client key must be provided".to_string());
+        }
         if let Some((name, text)) = get("CLIENT_TIMEOUT") {
             let timeout = crate::duration::parse(&text).ok_or_else(|| format!("could not parse {name:?}"))?;
             // Zero stands for no limit.
@@ -219,6 +222,7 @@ mod tests {
             ("RATE_LIMIT", "10:x", "BAO_RATE_LIMIT was provided but incorrectly formatted"),
             ("SRV_LOOKUP", "x", "could not parse BAO_SRV_LOOKUP"),
             ("SRV_LOOKUP", "1", "BAO_SRV_LOOKUP is not supported: give the address with its port"),
+            ("CLIENT_CERT", "/x", "both client cert and client key must be provided"),
             ("CLIENT_KEY_BYTES", "x", "both client cert and client key must be provided"),
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err(), message);

@@ -54,6 +54,8 @@ pub struct Mount {
     pub namespace: u32,
     /// It was disabled and its data is being deleted: no route leads here.
     pub disabling: bool,
+    /// It was a KV mount of version 1 and its objects are being made versions: it serves nothing until that is done.
+    pub upgrading: bool,
     /// Its last move to another path.
     pub moved: Option<Moved>,
 }

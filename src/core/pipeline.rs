@@ -9,6 +9,7 @@ use crate::engines::backend::Call;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
+use crate::logical::Route;
 
 /// Proof that the request's entry was accepted by the audit devices (none exist yet).
 pub(crate) struct Audited(());
@@ -123,6 +124,7 @@ impl Core {
             authorized = self.authorize(unsealed, txn, caller, request).await;
         }
         let authorized = authorized?;
+        crate::runtime::point::panic_at(&request.path);
         let response = self.execute(unsealed, txn, &authorized, request, &audited).await?;
         let response = self.wrap_if_asked(unsealed, txn, request, response).await?;
         Ok((audited, response))
@@ -191,6 +193,9 @@ impl Core {
             "token" => self.auth_token(unsealed, txn, authorized, request).await,
             _ => {
                 let backend = catalog::find(&mount.kind, &mount.options).ok_or_else(super::sys::unsupported_path)?;
+                if mount.upgrading && Route::find(backend.routes(), &authorized.rest).is_some() {
+                    return Err(super::upgrade::unavailable());
+                }
                 let caller = authorized.caller.as_ref();
                 if mount.kind == "cubbyhole" && caller.is_some_and(|caller| caller.entry.batch) {
                     let text = "cubbyhole operations are only supported by 'service' type tokens";

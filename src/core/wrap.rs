@@ -186,10 +186,9 @@ impl Core {
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         request: &Request,
-        path: &str,
+        pattern: &str,
     ) -> Result<Response> {
-        let (route, _) = Route::find(ROUTES, path).ok_or_else(super::sys::unsupported_path)?;
-        match (route.pattern, request.operation) {
+        match (pattern, request.operation) {
             ("wrapping/wrap", Operation::Update) => self.wrap_data(request),
             ("wrapping/lookup", Operation::Update | Operation::Read) => {
                 let (_, entry) = self.wrapping_token(unsealed, txn, request).await?;

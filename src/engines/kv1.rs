@@ -106,7 +106,7 @@ pub(super) const VERBS: &[Verb] = &[
 ];
 
 /// Where the objects are among the mount's keys: beside, not among, what version 2 keeps.
-const DATA: &str = "v1/";
+pub(crate) const DATA: &str = "v1/";
 
 #[cfg(test)]
 mod tests {

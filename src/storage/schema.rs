@@ -50,10 +50,10 @@ pub enum Kind {
     Pending = 0x47,
     /// Sealed: one record a token role, by namespace and name.
     TokenRole = 0x48,
-    /// Sealed: what was set for the whole cluster while it runs, one record each, by name.
-    Setting = 0x50,
     /// Sealed: time to policy, ordered by the policies' ends.
     PolicyExpiry = 0x49,
+    /// Sealed: what was set for the whole cluster while it runs, one record each, by name.
+    Setting = 0x50,
     /// Sealed: data of a mount, by namespace, mount UUID and the backend's own path.
     Data = 0x80,
 }
@@ -69,6 +69,9 @@ pub const TOKEN_SALT: &[u8] = b"token-salt";
 
 /// Under `Kind::ClusterSecret`: the key of the cookies that joining nodes bring back.
 pub const COOKIE_KEY: &[u8] = b"cookie-key";
+
+/// Under `Kind::SealRecord`: the ids of the seals that were lifted last.
+pub const LIFTED: &[u8] = b"lifted";
 
 /// A key of kind `kind` with `rest` behind it.
 pub fn key(kind: Kind, rest: &[u8]) -> Bytes {

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod cli_commands;
 mod conformance;
 mod cve;
 mod differential;
@@ -11,11 +12,16 @@ mod disk;
 mod failover;
 mod forwarding;
 mod input;
+mod kv;
+mod listener_limits;
+mod listener_rules;
 mod listeners;
 mod membership;
+mod policies;
 mod process;
 mod sealing;
 mod system;
 mod tidy;
 mod token_rules;
 mod tokens;
+mod wrapping;

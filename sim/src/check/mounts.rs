@@ -13,7 +13,8 @@ use crate::workload::acts::{Act, Deed, Verdict};
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut mounts: BTreeMap<usize, Vec<&Act>> = BTreeMap::new();
     for act in &evidence.acts {
-        if let Deed::Enable { mount } | Deed::Disable { mount } | Deed::Store { mount, .. } | Deed::Load { mount } = act.deed
+        if let Deed::Enable { mount } | Deed::Disable { mount } | Deed::Store { mount, .. } | Deed::Load { mount } =
+            act.deed
         {
             mounts.entry(mount).or_default().push(act);
         }

@@ -36,9 +36,8 @@ fn unwraps(acts: &[Act]) -> Vec<String> {
         let late = attempts.iter().filter(|act| act.is_done() && act.start_ns > made.end_ns + ttl + skew);
         found.extend(late.map(|act| format!("an answer was unwrapped after its time: {act}, made by {made}")));
         let lost = attempts.iter().filter(|act| {
-            let others = attempts.iter().any(|other| {
-                other.id != act.id && other.may_be_done() && other.start_ns < act.end_ns
-            });
+            let others =
+                attempts.iter().any(|other| other.id != act.id && other.may_be_done() && other.start_ns < act.end_ns);
             let refused = matches!(act.verdict, Verdict::Refused { .. } | Verdict::Denied);
             refused && !others && act.end_ns + skew < made.start_ns + ttl && act.start_ns > made.end_ns
         });

@@ -135,7 +135,7 @@ fn ns(duration: Duration) -> u64 {
 
 /// Hand-written acts for the checkers' negative tests; times in seconds.
 #[cfg(test)]
-pub mod sample {
+pub(crate) mod sample {
     use super::*;
     use crate::check::Evidence;
     use crate::workload::history::Phase;

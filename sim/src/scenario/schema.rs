@@ -427,6 +427,8 @@ mod tests {
         assert_eq!(error("[[step]]\ndo = \"init\"\nwho = \"all\"\n"), "x.toml:5: who: `init` has no such key");
         let hours = "[[step]]\ndo = \"wait\"\nfor = \"3h\"\n";
         assert_eq!(error(hours), "x.toml:5: for: `h` is no unit of time: us, ms, s or m");
+        assert_eq!(error("[access]\nacts = { fly = 1 }\n"), "x.toml:4: fly: no such act");
+        assert_eq!(error("[access]\nacts = { use = 0 }\n"), "x.toml:4: acts: at least one act");
         assert!(error("[[step]]\ndo = \"wait\"\nfore = \"3s\"\n").starts_with("x.toml:5: unknown field `fore`"));
     }
 }

@@ -79,10 +79,7 @@ pub(super) fn ask(deed: &Deed, id: &str, policies: usize) -> Ask {
 }
 
 /// What an answer, or the lack of one, says about the deed.
-pub(super) fn judge(
-    deed: &Deed,
-    result: &Result<Result<Answer, HttpError>, tokio::time::error::Elapsed>,
-) -> Verdict {
+pub(super) fn judge(deed: &Deed, result: &Result<Result<Answer, HttpError>, tokio::time::error::Elapsed>) -> Verdict {
     let unknown = |why: String| Verdict::Unknown { why };
     let answer = match result {
         Ok(Ok(answer)) => answer,

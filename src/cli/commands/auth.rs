@@ -115,7 +115,8 @@ async fn help(context: &Context, help: Help) -> Outcome {
         None => {
             let path = format!("{}/", clean_path(&given));
             let client = context.client().await?;
-            let mounts = mount::read_all(context, &client, Kind::Auth).await?;
+            let mounts = mount::read_all(context, &client, Kind::Auth).await;
+            let mounts = mounts.map_err(|failure| failure.context("Error listing auth methods"))?;
             let kind = mounts.get(&path).and_then(|mount| mount["type"].as_str());
             let kind =
                 kind.ok_or_else(|| Failure::local(format!("No auth method available on the server at {path:?}")))?;

@@ -123,15 +123,18 @@ pub async fn delete(context: &Context, delete: Delete) -> Outcome {
 
 /// Runs `list`.
 pub async fn list(context: &Context, list: List) -> Outcome {
-    names(context, list, "list", "listing").await
+    names(context, list, ("list", "listing", "value")).await
 }
 
 /// Runs `scan`: a list of all names below a path.
 pub async fn scan(context: &Context, scan: List) -> Outcome {
-    names(context, scan, "scan", "scanning").await
+    names(context, scan, ("scan", "scanning", "entries")).await
 }
 
-async fn names(context: &Context, list: List, operation: &str, doing: &str) -> Outcome {
+/// A parameter of the request, and the words for doing it and for what it finds.
+pub type Listing = (&'static str, &'static str, &'static str);
+
+async fn names(context: &Context, list: List, (operation, doing, what): Listing) -> Outcome {
     let [path] = exactly(list.args)?;
     let path = clean_path(&path);
     let mut request = ApiRequest::get(path.clone()).query(operation, "true");
@@ -144,7 +147,7 @@ async fn names(context: &Context, list: List, operation: &str, doing: &str) -> O
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
-    output::list(context, answer.as_ref(), &path)
+    output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 
 /// Runs `unwrap`.

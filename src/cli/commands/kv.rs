@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::kv_metadata::{self, Metadata};
 use super::kv_place::Place;
-use super::{exactly, first, mount};
+use super::{data::Listing, exactly, first, mount};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{Failure, Outcome, data, table};
@@ -154,8 +154,8 @@ pub async fn run(context: &Context, kv: Kv) -> Outcome {
             let [path] = exactly(args.args)?;
             mount::enable_versioning(context, &path).await
         }
-        Kv::List(args) => list(context, args, "list", "listing").await,
-        Kv::Scan(args) => list(context, args, "scan", "scanning").await,
+        Kv::List(args) => list(context, args, ("list", "listing", "value")).await,
+        Kv::Scan(args) => list(context, args, ("scan", "scanning", "entries")).await,
         Kv::Rollback(args) => rollback(context, args).await,
     }
 }
@@ -378,7 +378,7 @@ fn numbers(versions: &[String]) -> Vec<&str> {
     versions.iter().map(|version| version.trim()).filter(|version| !version.is_empty()).collect()
 }
 
-async fn list(context: &Context, list: List, operation: &str, doing: &str) -> Outcome {
+async fn list(context: &Context, list: List, (operation, doing, what): Listing) -> Outcome {
     let path = match (list.args.is_empty(), list.mount.mount.is_empty()) {
         // With -mount alone the whole mount is listed.
         (true, false) => String::new(),
@@ -395,7 +395,7 @@ async fn list(context: &Context, list: List, operation: &str, doing: &str) -> Ou
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
-    output::list(context, answer.as_ref(), &path)
+    output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 
 async fn rollback(context: &Context, rollback: Rollback) -> Outcome {

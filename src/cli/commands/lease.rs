@@ -103,7 +103,7 @@ async fn revoke(context: &Context, revoke: Revoke) -> Outcome {
         _ => ("revoke", "revoking lease", "Revoked lease"),
     };
     let mut request = ApiRequest::new(Method::PUT, format!("sys/leases/{endpoint}/{id}"));
-    if revoke.force {
+    if revoke.force && !context.only_shows() {
         output::err(&wrap(
             &format!(
                 "Warning! Force-removing leases can cause {} to become out of sync with secret engines!",
@@ -111,7 +111,8 @@ async fn revoke(context: &Context, revoke: Revoke) -> Outcome {
             ),
             0,
         ));
-    } else {
+    }
+    if !revoke.force {
         request = request.body(json!({ "sync": revoke.sync }));
     }
     let answer = context.send(&client, request).await;

@@ -35,6 +35,9 @@ pub struct Login {
 
 /// Runs `login`.
 pub async fn run(context: &Context, login: Login) -> Outcome {
+    if login.no_store && login.no_print {
+        return Err(Failure::local("-no-store and -no-print cannot be used together"));
+    }
     let method = login.method.trim().trim_end_matches('/').to_lowercase();
     let path = login.path.as_deref().map_or(method.as_str(), |path| path.trim_matches('/')).to_string();
     if login_methods::find(&method).is_none() {

@@ -273,11 +273,9 @@ pub async fn enable_versioning(context: &Context, path: &str) -> Outcome {
 async fn send_tune(context: &Context, kind: Kind, path: &str, body: Value) -> Outcome {
     let below = if kind == Kind::Auth { "auth/" } else { "" };
     let client = context.client().await?;
-    let answer = context.write(&client, ApiRequest::post(format!("sys/mounts/{below}{path}/tune"), body)).await;
-    let answer = answer.map_err(|failure| failure.context(format!("Error tuning {} {path}/", kind.noun())))?;
-    if let Some(answer) = answer.filter(|answer| !answer.warnings().is_empty()) {
-        output::err(&output::warnings(answer.warnings(), &context.brand));
-    }
+    // The answer may warn of `force_no_cache`, which peers send as well and do not know either: it is not shown.
+    let done = context.send(&client, ApiRequest::post(format!("sys/mounts/{below}{path}/tune"), body)).await;
+    done.map_err(|failure| failure.context(format!("Error tuning {} {path}/", kind.noun())))?;
     output::out(&format!("Success! Tuned the {} at: {path}/", kind.noun()));
     Ok(0)
 }
@@ -331,7 +329,11 @@ fn place(kind: Kind, path: &str) -> String {
 pub async fn list(context: &Context, kind: Kind, list: List) -> Outcome {
     exactly::<0>(list.args)?;
     let client = context.client().await?;
-    let mut mounts = read_all(context, &client, kind).await?;
+    let plural = match kind {
+        Kind::Secrets => "Error listing secrets engines",
+        Kind::Auth => "Error listing enabled authentications",
+    };
+    let mut mounts = read_all(context, &client, kind).await.map_err(|failure| failure.context(plural))?;
     for mount in mounts.values_mut().filter_map(Value::as_object_mut) {
         for key in ["deprecation_status", "plugin_version", "running_plugin_version", "running_sha256"] {
             mount.entry(key).or_insert_with(|| "".into());
@@ -342,7 +344,8 @@ pub async fn list(context: &Context, kind: Kind, list: List) -> Outcome {
     }
     let mut mounts: Vec<_> = mounts.iter().collect();
     mounts.sort_by_key(|(path, _)| *path);
-    let detailed = context.detailed();
+    // The variable DETAILED is for `list` alone.
+    let detailed = context.global.detailed;
     let row = if detailed { details } else { brief };
     let rows: Vec<Vec<String>> = mounts.into_iter().map(|(path, mount)| row(kind, path, mount)).collect();
     let header = match (kind, detailed) {
@@ -356,12 +359,7 @@ pub async fn list(context: &Context, kind: Kind, list: List) -> Outcome {
 
 /// All mounts by path.
 pub async fn read_all(context: &Context, client: &Client, kind: Kind) -> Result<Map<String, Value>, Failure> {
-    let answer = context.logical(client, ApiRequest::get(kind.api())).await;
-    let plural = match kind {
-        Kind::Secrets => "Error listing secrets engines",
-        Kind::Auth => "Error listing enabled authentications",
-    };
-    let answer = answer.map_err(|failure| failure.context(plural))?;
+    let answer = context.logical(client, ApiRequest::get(kind.api())).await?;
     Ok(answer.and_then(|answer| answer.data).unwrap_or_default())
 }
 

@@ -1,10 +1,11 @@
 //! `sys/capabilities`, `-self` and `-accessor`: what a token may do at paths.
 
+use std::sync::Arc;
+
 use serde_json::{Map, json};
 
-use crate::barrier::BarrierTxn;
-use crate::core::authorize::Authorized;
-use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
+use super::Ask;
+use crate::core::{Core, Error, Operation, Response, Result};
 use crate::logical::Route;
 use crate::logical::route::{Field, Kind, Verb};
 use crate::token;
@@ -46,38 +47,30 @@ const PATH: Field = Field::new("path", Kind::List, "The older name of \"paths\".
 
 impl Core {
     /// Serves the three.
-    pub(crate) async fn sys_capabilities(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: &Authorized,
-        request: &Request,
-    ) -> Result<Response> {
-        let (route, _) = Route::find(ROUTES, &authorized.rest).ok_or_else(super::unsupported_path)?;
-        if !matches!(authorized.operation, Operation::Update | Operation::Create) {
-            return Err(Error::Unsupported);
-        }
+    pub(super) async fn sys_capabilities(&self, ask: Ask<'_>) -> Result<Response> {
+        let Ask { unsealed, txn, authorized, request, route, .. } = ask;
         let paths = match (request.list("paths")?, request.list("path")?) {
             (Some(paths), _) | (None, Some(paths)) if !paths.is_empty() => paths,
             _ => return Err(Error::invalid("paths must be supplied")),
         };
         let salt = &unsealed.secrets.salt;
-        let hash = match route.pattern {
-            "capabilities-self" => authorized.caller()?.hash,
+        let invalid = || Error::invalid("1 error occurred:\n\t* invalid token\n\n");
+        let entry = match route.pattern {
+            "capabilities-self" => Arc::clone(&authorized.caller()?.entry),
             "capabilities-accessor" => {
                 let accessor = request.text("accessor")?.unwrap_or_default();
                 if accessor.is_empty() {
                     return Err(Error::invalid("missing accessor"));
                 }
                 let found = token::store::by_accessor(txn, salt, &accessor).await?;
-                found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?.0
+                let found = found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?;
+                self.live_token(unsealed, txn, &found.0).await?.ok_or_else(invalid)?.0
             }
-            _ => salt.hash(&request.text("token")?.unwrap_or_default()),
+            _ => {
+                let id = request.text("token")?.unwrap_or_default();
+                self.live_token_of(unsealed, txn, &id).await?.ok_or_else(invalid)?.entry
+            }
         };
-        let (entry, _) = self
-            .live_token(unsealed, txn, &hash)
-            .await?
-            .ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid token\n\n"))?;
         let acl = self.acl(unsealed, &entry.policies).await?;
         // People write paths as they see them in a browser.
         let capabilities = |path: &str| acl.capabilities(path.trim_start_matches('/'));

@@ -14,7 +14,7 @@ mod mounts;
 mod node;
 mod openapi;
 mod plugins;
-pub(crate) mod policies;
+mod policies;
 mod public;
 mod remount;
 mod settings;
@@ -30,8 +30,8 @@ use futures_util::future::BoxFuture;
 
 use super::authorize::Authorized;
 use super::mount::Class;
-use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use super::wrap;
+use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::logical::route::{Params, Route};
 
@@ -83,17 +83,11 @@ static AREAS: &[Area] = &[
     Area { routes: mounts::ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Secret)) },
     Area { routes: mounts::AUTH_ROUTES, serve: |core, ask| Box::pin(core.sys_mounts(ask, Class::Auth)) },
     Area { routes: ui::ROUTES, serve: |core, ask| Box::pin(core.sys_ui(ask)) },
-    Area {
-        routes: policies::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_policies(ask.unsealed, ask.txn, ask.authorized, ask.request)),
-    },
-    Area {
-        routes: capabilities::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_capabilities(ask.unsealed, ask.txn, ask.authorized, ask.request)),
-    },
+    Area { routes: policies::ROUTES, serve: |core, ask| Box::pin(core.sys_policies(ask)) },
+    Area { routes: capabilities::ROUTES, serve: |core, ask| Box::pin(core.sys_capabilities(ask)) },
     Area {
         routes: wrap::ROUTES,
-        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, &ask.authorized.rest)),
+        serve: |core, ask| Box::pin(core.sys_wrapping(ask.unsealed, ask.txn, ask.request, ask.route.pattern)),
     },
     Area { routes: keys::ROUTES, serve: |core, ask| Box::pin(core.sys_keys(ask)) },
     Area { routes: cluster::ROUTES, serve: |core, ask| Box::pin(core.sys_cluster(ask)) },
@@ -137,7 +131,10 @@ impl Core {
 }
 
 fn find(path: &str) -> Option<(&'static Area, &'static Route, Params<'_>)> {
-    AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)))
+    let found =
+        AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)));
+    // `mounts/` names no mount, and is not `mounts` either: a policy may deny that.
+    found.filter(|(_, route, params)| params.first() != Some(&"") || route.serves(Operation::List))
 }
 
 /// The error of a path that the mount does not know.

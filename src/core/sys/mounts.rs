@@ -145,6 +145,7 @@ impl Core {
             external_entropy_access: request.flag("external_entropy_access")?.unwrap_or(false),
             namespace: schema::NAMESPACE_ROOT,
             disabling: false,
+            upgrading: false,
             moved: None,
         })
     }

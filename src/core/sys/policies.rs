@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::Ask;
 use crate::barrier::BarrierTxn;
-use crate::core::authorize::Authorized;
 use crate::core::policies::{Stored, expiry_key, key};
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::engines::fields;
@@ -98,41 +98,30 @@ const WILDCARDS: Field =
 
 impl Core {
     /// Serves them.
-    pub(crate) async fn sys_policies(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        authorized: &Authorized,
-        request: &Request,
-    ) -> Result<Response> {
-        use Operation::{Create, Delete, List, Patch, Read, Update};
-        let path = authorized.rest.as_str();
-        let (route, params) = Route::find(ROUTES, path).ok_or_else(super::unsupported_path)?;
-        let name = policy::name::fold(params.first().copied().unwrap_or_default().trim_end_matches('/'));
-        let response = match (route.pattern, authorized.operation) {
-            (_, Update | Create) if path.ends_with('/') => Err(Error::invalid("cannot write to a path ending in '/'")),
-            (ALL, List) => self.policy_names().await.map(Response::keys),
-            (DETAILED, List) => self.detailed_policies(unsealed).await,
-            (OLD_ALL, List | Read) => {
+    pub(super) async fn sys_policies(&self, ask: Ask<'_>) -> Result<Response> {
+        use Operation::{Delete, Patch, Read};
+        let (pattern, operation) = ask.at();
+        let name = policy::name::fold(ask.param().trim_end_matches('/'));
+        let Ask { unsealed, txn, request, .. } = ask;
+        match (pattern, operation) {
+            (ALL, _) => self.policy_names().await.map(Response::keys),
+            (DETAILED, _) => self.detailed_policies(unsealed).await,
+            (OLD_ALL, _) => {
                 let names = self.policy_names().await?;
                 Ok(Response::data(json!({ "keys": names, "policies": names })).flat())
-            }
-            (ONE, Read) => {
-                Ok(Response { data: Some(self.read_policy(unsealed, &name, "policy").await?), ..Response::default() })
             }
             (OLD_ONE, Read) => {
                 let data = Some(self.read_policy(unsealed, &name, "rules").await?);
                 Ok(Response { data, ..Response::default() }.flat())
             }
-            (ONE | OLD_ONE, Update | Create) => {
-                self.write_policy(unsealed, txn, request, &name, route.pattern == OLD_ONE).await
+            (_, Read) => {
+                let data = Some(self.read_policy(unsealed, &name, "policy").await?);
+                Ok(Response { data, ..Response::default() })
             }
-            (ONE, Patch) => self.patch_policy(unsealed, txn, request, &name).await,
-            (ONE | OLD_ONE, Delete) => self.delete_policy(unsealed, txn, &name).await,
-            (ONE | OLD_ONE, List) => Err(Error::Absent),
-            _ => Err(Error::Unsupported),
-        }?;
-        Ok(route.warn(request, response))
+            (_, Patch) => self.patch_policy(unsealed, txn, request, &name).await,
+            (_, Delete) => self.delete_policy(unsealed, txn, &name).await,
+            _ => self.write_policy(unsealed, txn, request, &name, pattern == OLD_ONE).await,
+        }
     }
 
     /// The names of all policies, sorted.
@@ -141,9 +130,9 @@ impl Core {
         let mut from = key("").to_vec();
         let to = schema::prefix_end(&from);
         loop {
-            let page = self.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().map(|(key, _)| String::from_utf8_lossy(&key[1..]).into_owned()));
-            let Some((last, _)) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
+            let page = self.raft.state().keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
+            names.extend(page.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()));
+            let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
             from = [&last[..], &[0]].concat();
         }
         names.sort();

@@ -118,6 +118,7 @@ impl Core {
             mount.options.extend(options);
             crate::engines::catalog::check_options(&mount.kind, &mount.options)?;
             if before == "1" && version(&mount) == "2" {
+                mount.upgrading = true;
                 response = response.warn(UPGRADING);
             }
         }

@@ -16,8 +16,8 @@ impl super::Tokens<'_> {
             return Ok(Response::empty().warn("Tidy operation already in progress."));
         }
         self.txn.put(keys::tidying(), b"");
-        let text = "Tidy operation successfully started. Any information from the operation will be printed to Vault's \
-                    server logs.";
+        let text = "Tidy operation successfully started. Any information from the operation will be printed to \
+                    Holdfast's server logs.";
         Ok(Response { accepted: true, ..Response::empty() }.warn(text))
     }
 }

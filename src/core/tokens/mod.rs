@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::authorize::{Authorized, Caller, Live};
 use super::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
-use crate::engines::fields;
 use crate::limits;
 use crate::logical::Route;
 use crate::token::ttl::Bounds;
@@ -42,9 +41,7 @@ impl Core {
         let (route, params) = find(authorized)?;
         let mut tokens = Tokens { core: self, unsealed, txn, authorized, request, params };
         let response = tokens.serve(route).await?;
-        let mut known: Vec<&str> = route.fields.iter().map(|field| field.name).collect();
-        known.extend(route.pattern.split(['{', '}']).skip(1).step_by(2));
-        Ok(fields::warn_of_unknown(request, &known, response))
+        Ok(route.warn(request, response))
     }
 
     /// Takes one use of the caller's token, by a commit of its own.

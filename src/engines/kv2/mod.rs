@@ -7,6 +7,7 @@ mod metadata;
 mod record;
 mod routes;
 mod subkeys;
+pub(crate) mod upgrade;
 mod versions;
 
 use futures_util::future::BoxFuture;

@@ -186,6 +186,11 @@ pub(super) fn store_data(txn: &mut dyn MountTxn, path: &str, number: u64, data: 
     txn.put(&data_key(path, number), &fields::encode_json(data));
 }
 
+/// Writes the data of a version that is encoded already.
+pub(super) fn store_object(txn: &mut dyn MountTxn, path: &str, number: u64, object: &[u8]) {
+    txn.put(&data_key(path, number), object);
+}
+
 /// Removes the data of a version.
 pub(super) fn delete_data(txn: &mut dyn MountTxn, path: &str, number: u64) {
     txn.delete(&data_key(path, number));

@@ -1,6 +1,7 @@
 //! Real servers, the stock client and a small HTTP client for the tests.
 
 pub mod bao;
+pub mod canned;
 pub mod cluster;
 pub mod http;
 pub mod local;

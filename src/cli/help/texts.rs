@@ -1,0 +1,653 @@
+//! What each command does, with examples. Each example is a command line that the program understands; a test parses them.
+
+/// The text of a command.
+#[derive(Debug)]
+pub struct Text {
+    /// The command's words; empty for the program itself.
+    pub path: &'static str,
+    /// Paragraphs, divided by a line end.
+    pub about: &'static str,
+    /// What an example does, and its command line without the program's name.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+const fn text(path: &'static str, about: &'static str, examples: &'static [(&'static str, &'static str)]) -> Text {
+    Text { path, about, examples }
+}
+
+/// All texts, ordered as the commands.
+pub static TEXTS: &[&[Text]] = &[DATA, AUTH, KV, LEASE, OPERATOR, POLICY, SECRETS, TOKEN, PROGRAM];
+
+const DATA: &[Text] = &[
+    text(
+        "read",
+        "Reads what is at a path of the API: a secret, a configuration, newly made credentials. Words key=value after the \
+         path become parameters of the request.\n\
+         Without anything at the path the exit code is 2.",
+        &[
+            ("Read a secret of the token's own cubbyhole", "read cubbyhole/note"),
+            ("Print one field, for scripts", "read -field=password cubbyhole/note"),
+            ("Read an old version through the plain API", "read secret/data/app version=2"),
+        ],
+    ),
+    text(
+        "write",
+        "Writes key=value pairs to a path of the API. A value @FILE is read from a file, a value - from standard input, and \
+         \\@ begins a value that really starts with @. A word without a key, @FILE or -, is a whole JSON object. A key given \
+         several times becomes a list.",
+        &[
+            ("Write two keys", "write cubbyhole/note user=ann password=secret"),
+            ("Take a value from a file", "write cubbyhole/key pem=@key.pem"),
+            ("Write a JSON object from standard input", "write cubbyhole/note -"),
+            ("Write to a path that takes no data", "write -force sys/rotate"),
+        ],
+    ),
+    text(
+        "patch",
+        "Changes the given keys at a path and leaves the others as they are, by a JSON merge patch. Data is given as for \
+         `write`. Not every path can be patched; for secrets of a KV store `kv patch` is easier.",
+        &[
+            ("Change one setting", "patch secret/metadata/app max_versions=5"),
+            ("Change what a file holds", "patch secret/data/app @change.json"),
+        ],
+    ),
+    text(
+        "delete",
+        "Deletes what is at a path of the API. What that means is the path's affair: a KV store of version 2 only marks the \
+         newest version. It is no error if there is nothing.",
+        &[("Delete a secret", "delete cubbyhole/note"), ("Remove a mount's user", "delete auth/userpass/users/ann")],
+    ),
+    text(
+        "list",
+        "Lists the names at a path of the API, folders with a slash at their end. Without any the exit code is 2.",
+        &[
+            ("List the secrets of the cubbyhole", "list cubbyhole"),
+            ("List in pages, where the path can", "list -after=app -limit=100 secret/metadata"),
+        ],
+    ),
+    text(
+        "scan",
+        "Lists all names below a path of the API, however deep. Not every engine can.",
+        &[("List all secrets of a KV store", "scan secret/metadata"), ("As JSON", "scan -format=json secret/metadata")],
+    ),
+    text(
+        "unwrap",
+        "Gives back what a wrapping token holds. That works once: if somebody else was first, the token is gone. Without an \
+         argument the token in use is taken for the wrapping token.",
+        &[
+            ("Unwrap and print", "unwrap hvs.CAESIAbc"),
+            ("Print one field of what is inside", "unwrap -field=token hvs.CAESIAbc"),
+        ],
+    ),
+    text(
+        "path-help",
+        "Prints what the server says of a path: what it does and which parameters it takes. For a mount it lists the paths \
+         inside. With -format=json it is an OpenAPI document.",
+        &[
+            ("What a mount can do", "path-help secret"),
+            ("What a path takes", "path-help auth/token/create"),
+            ("The same for programs", "path-help -format=json sys/mounts"),
+        ],
+    ),
+];
+
+const AUTH: &[Text] = &[
+    text(
+        "auth",
+        "This command groups what is done with auth methods: who may log in, and how. To log in, use `login`.",
+        &[
+            ("List what is enabled", "auth list"),
+            ("Enable log-ins by name and password", "auth enable userpass"),
+            ("How to log in by a method", "auth help userpass"),
+        ],
+    ),
+    text(
+        "auth disable",
+        "Disables the auth method at a path. All tokens that were made through it are revoked and its configuration is \
+         deleted; there is no way back. The argument is the path, not the type.",
+        &[("Disable what is at auth/userpass/", "auth disable userpass/")],
+    ),
+    text(
+        "auth enable",
+        "Enables an auth method below auth/. Its path is its type unless -path says otherwise, so that one type can be \
+         enabled several times.",
+        &[
+            ("Enable log-ins by name and password", "auth enable userpass"),
+            ("Again, at another path", "auth enable -path=staff -description=\"people\" userpass"),
+            ("With tokens that live an hour", "auth enable -default-lease-ttl=1h -max-lease-ttl=4h approle"),
+        ],
+    ),
+    text(
+        "auth help",
+        "Prints how to log in by an auth method, and with which parameters. The argument is a type that this program knows, \
+         or the path of an enabled method.",
+        &[("By type", "auth help userpass"), ("By path", "auth help staff/")],
+    ),
+    text(
+        "auth list",
+        "Lists the enabled auth methods. A lifetime \"system\" is the server's default.",
+        &[("List them", "auth list"), ("With their settings", "auth list -detailed")],
+    ),
+    text(
+        "auth move",
+        "Moves an auth method to another path and waits until that is done. Its configuration comes along; its tokens are \
+         revoked. The word auth/ before the paths may be left out.",
+        &[("Move auth/userpass/ to auth/staff/", "auth move userpass staff")],
+    ),
+    text(
+        "auth tune",
+        "Changes settings of the auth method at a path. What is not given stays as it is. A negative lifetime stands for \
+         the server's default. The argument is the path, not the type.",
+        &[
+            ("Change the lifetime of new tokens", "auth tune -default-lease-ttl=72h userpass/"),
+            ("Lock users out after three failures", "auth tune -user-lockout-threshold=3 userpass"),
+        ],
+    ),
+    text(
+        "login",
+        "Logs in and keeps the token for the next commands, in a file of the home directory that only its owner can read. \
+         Without arguments the token is asked for on the terminal; a single argument is the token, and - reads it from \
+         standard input. Other methods take key=value pairs; see `auth help`.",
+        &[
+            ("With a token that is asked for", "login"),
+            ("With name and password", "login -method=userpass username=ann"),
+            ("With a method at another path", "login -method=userpass -path=staff username=ann"),
+            (
+                "Print the token and keep nothing, for scripts",
+                "login -token-only -method=userpass username=ann password=x",
+            ),
+        ],
+    ),
+];
+
+const KV: &[Text] = &[
+    text(
+        "kv",
+        "This command groups what is done with key-value stores of version 1 and 2. Which version a store has is asked of \
+         the server. A secret is named by the store's mount and the path in it, better with -mount: then the path is one \
+         and the same for all versions.",
+        &[
+            ("Write a secret", "kv put -mount=secret app password=x"),
+            ("Read it", "kv get -mount=secret app"),
+            ("Read an older version", "kv get -mount=secret -version=1 app"),
+            ("What is known of its versions", "kv metadata get -mount=secret app"),
+        ],
+    ),
+    text(
+        "kv delete",
+        "Deletes a secret. In a store of version 2 the newest version, or those given, are only marked: `kv undelete` \
+         brings them back. In a store of version 1 the secret is gone.",
+        &[
+            ("Delete the newest version", "kv delete -mount=secret app"),
+            ("Delete old versions", "kv delete -mount=secret -versions=1,2 app"),
+        ],
+    ),
+    text(
+        "kv destroy",
+        "Removes the data of versions for good; only that they existed is still known.",
+        &[("Destroy two versions", "kv destroy -mount=secret -versions=3,4 app")],
+    ),
+    text(
+        "kv enable-versioning",
+        "Makes a store of version 1 one of version 2, in place. What it holds becomes version 1 of each secret. There is \
+         no way back, and paths of the API change: policies need the parts data/ and metadata/.",
+        &[("Upgrade the store at legacy/", "kv enable-versioning legacy")],
+    ),
+    text(
+        "kv get",
+        "Reads a secret. A deleted version shows its metadata only. Without a secret the exit code is 2.",
+        &[
+            ("Read the newest version", "kv get -mount=secret app"),
+            ("Read an older one", "kv get -mount=secret -version=1 app"),
+            ("Print one field, for scripts", "kv get -mount=secret -field=password app"),
+            ("With the mount in the path", "kv get secret/app"),
+        ],
+    ),
+    text(
+        "kv list",
+        "Lists the names of secrets at a path, folders with a slash at their end.",
+        &[("List a store", "kv list -mount=secret"), ("List a folder", "kv list -mount=secret team/")],
+    ),
+    text(
+        "kv metadata",
+        "This command groups what is done with the metadata of a secret of version 2: its versions, its settings, its \
+         custom metadata.",
+        &[
+            ("Read it", "kv metadata get -mount=secret app"),
+            ("Keep ten versions", "kv metadata put -mount=secret -max-versions=10 app"),
+            ("Forget the secret with all its versions", "kv metadata delete -mount=secret app"),
+        ],
+    ),
+    text(
+        "kv metadata delete",
+        "Deletes a secret with all its versions and metadata, for good.",
+        &[("Forget a secret", "kv metadata delete -mount=secret app")],
+    ),
+    text(
+        "kv metadata get",
+        "Reads the settings of a secret and what is known of each version.",
+        &[("Read them", "kv metadata get -mount=secret app")],
+    ),
+    text(
+        "kv metadata patch",
+        "Changes settings of a secret; what is not given stays as it is. The secret must exist.",
+        &[
+            ("Change one setting", "kv metadata patch -mount=secret -max-versions=5 app"),
+            (
+                "Remove a key of the custom metadata",
+                "kv metadata patch -mount=secret -remove-custom-metadata=owner app",
+            ),
+        ],
+    ),
+    text(
+        "kv metadata put",
+        "Sets settings of a secret, which need not exist yet. Custom metadata is replaced as a whole.",
+        &[
+            ("Delete versions after a time", "kv metadata put -mount=secret -delete-version-after=720h app"),
+            ("Note who owns it", "kv metadata put -mount=secret -custom-metadata=owner=ann app"),
+        ],
+    ),
+    text(
+        "kv patch",
+        "Changes keys of the newest version and writes the result as a new version. Data is given as for `kv put`. Where \
+         the token may not patch, the secret is read and written with check-and-set instead.",
+        &[
+            ("Change one key", "kv patch -mount=secret app password=y"),
+            ("Only if version 4 is the newest", "kv patch -mount=secret -cas=4 app password=y"),
+            ("Remove a key", "kv patch -mount=secret -remove-data=password app"),
+        ],
+    ),
+    text(
+        "kv put",
+        "Writes a secret; in a store of version 2 as a new version. Keys that are not given are not in the new version. A \
+         value @FILE is read from a file, a value - from standard input; @FILE without a key is a whole JSON object.",
+        &[
+            ("Write two keys", "kv put -mount=secret app user=ann password=x"),
+            ("Take a value from a file", "kv put -mount=secret app key=@key.pem"),
+            ("Write a JSON object", "kv put -mount=secret app @app.json"),
+            ("Only if version 4 is the newest; 0 means none", "kv put -mount=secret -cas=4 app password=y"),
+        ],
+    ),
+    text(
+        "kv rollback",
+        "Writes an older version again as the newest one. The version must not be deleted or destroyed.",
+        &[("Back to version 2", "kv rollback -mount=secret -version=2 app")],
+    ),
+    text(
+        "kv scan",
+        "Lists the names of all secrets below a path, however deep. Not every server can.",
+        &[("All secrets of a store", "kv scan -mount=secret")],
+    ),
+    text(
+        "kv undelete",
+        "Brings deleted versions back. What was destroyed stays so.",
+        &[("Undelete version 3", "kv undelete -mount=secret -versions=3 app")],
+    ),
+];
+
+const LEASE: &[Text] = &[
+    text(
+        "lease",
+        "This command groups what is done with leases: the time that a secret or token is good for.",
+        &[
+            ("What is known of a lease", "lease lookup auth/userpass/login/ann/h5e1a"),
+            ("Revoke all below a path", "lease revoke -prefix auth/userpass"),
+        ],
+    ),
+    text(
+        "lease lookup",
+        "Displays when a lease was given, when it ends and whether it can be renewed.",
+        &[("Look one up", "lease lookup database/creds/readonly/2f6a614c")],
+    ),
+    text(
+        "lease renew",
+        "Renews the lease of a secret, as far as the server allows. The secret itself stays as it is. Tokens are renewed \
+         with `token renew`.",
+        &[
+            ("Renew by as much as it was given for", "lease renew database/creds/readonly/2f6a614c"),
+            ("Ask for another hour", "lease renew -increment=1h database/creds/readonly/2f6a614c"),
+        ],
+    ),
+    text(
+        "lease revoke",
+        "Revokes a lease and the secret with it, or all leases whose id begins with the argument. The server queues that \
+         and tries until it succeeds, unless -sync waits for it.",
+        &[
+            ("Revoke one", "lease revoke database/creds/readonly/2f6a614c"),
+            ("Revoke all of a role", "lease revoke -prefix database/creds/readonly"),
+            ("Forget them although the database is gone", "lease revoke -force -prefix database/creds/readonly"),
+        ],
+    ),
+];
+
+const OPERATOR: &[Text] = &[
+    text(
+        "operator",
+        "This command groups what operators do with a cluster: initialize it, seal and unseal its nodes, see to its keys \
+         and its peers.",
+        &[
+            ("Initialize a cluster", "operator init"),
+            ("Unseal a node", "operator unseal"),
+            ("The nodes of the cluster", "operator members"),
+        ],
+    ),
+    text(
+        "operator init",
+        "Initializes a cluster: makes its root key and prints the shares that unseal it, and the first root token. It is \
+         done once for all nodes. What is printed is not shown again: give each share to another person.",
+        &[
+            ("Five shares, three of which unseal", "operator init"),
+            ("Other numbers", "operator init -key-shares=7 -key-threshold=4"),
+            (
+                "Each share for its own PGP key",
+                "operator init -key-shares=2 -key-threshold=2 -pgp-keys=ann.asc,bob.asc",
+            ),
+            ("Only whether it was done: exit code 0 or 2", "operator init -status"),
+        ],
+    ),
+    text(
+        "operator key-status",
+        "Prints the number of the key that data is encrypted with, since when it is in use, and how often it was used.",
+        &[("Print it", "operator key-status")],
+    ),
+    text(
+        "operator members",
+        "Lists the nodes that the active node knows, with their addresses and versions.",
+        &[("List them", "operator members"), ("As JSON", "operator members -format=json")],
+    ),
+    text(
+        "operator raft",
+        "This command groups what operators do with the Raft cluster that stores everything.",
+        &[
+            ("The peers, and who leads", "operator raft list-peers"),
+            ("Join the node at the address to a cluster", "operator raft join https://vault-1:8200"),
+        ],
+    ),
+    text(
+        "operator raft join",
+        "Joins the node at -address to the cluster of the node given. The node must not be initialized; once joined, it \
+         is unsealed with the cluster's shares.",
+        &[
+            ("Join", "operator raft join https://vault-1:8200"),
+            (
+                "With the CA of the leader's certificate",
+                "operator raft join -leader-ca-cert=@ca.pem https://vault-1:8200",
+            ),
+            ("Keep trying until it succeeds", "operator raft join -retry https://vault-1:8200"),
+        ],
+    ),
+    text(
+        "operator raft list-peers",
+        "Lists the peers of the Raft cluster: address, state, and whether they vote.",
+        &[("List them", "operator raft list-peers")],
+    ),
+    text(
+        "operator raft remove-peer",
+        "Removes a peer from the Raft cluster for good: a node that is not to come back. The argument is its node id.",
+        &[("Remove vault-3", "operator raft remove-peer vault-3")],
+    ),
+    text(
+        "operator rotate",
+        "Makes a new key that new data is encrypted with. Older keys stay, so that older data can be read. Nothing stops \
+         meanwhile.",
+        &[("Rotate", "operator rotate")],
+    ),
+    text(
+        "operator seal",
+        "Seals the cluster: every node forgets its keys and serves nothing until it is unsealed again.",
+        &[("Seal all nodes", "operator seal"), ("Seal one node only", "operator seal -node")],
+    ),
+    text(
+        "operator step-down",
+        "Makes the active node hand its duty over to another. It goes on as a standby.",
+        &[("Step down", "operator step-down")],
+    ),
+    text(
+        "operator unseal",
+        "Gives one share of the unseal key to the node at -address. When enough have been given, the node is unsealed. \
+         Better let it ask than give the share as an argument, which other users and the shell's history can see.",
+        &[("Be asked for a share", "operator unseal"), ("Start over", "operator unseal -reset")],
+    ),
+];
+
+const POLICY: &[Text] = &[
+    text(
+        "policy",
+        "This command groups what is done with policies, which say who may do what.",
+        &[
+            ("Write one from a file", "policy write app app.hcl"),
+            ("Read it", "policy read app"),
+            ("List all", "policy list"),
+        ],
+    ),
+    text(
+        "policy delete",
+        "Deletes a policy. Whoever has it may from now on do less, at once.",
+        &[("Delete one", "policy delete app")],
+    ),
+    text(
+        "policy fmt",
+        "Writes a policy file in the usual layout, in place.",
+        &[("Format a file", "policy fmt app.hcl")],
+    ),
+    text("policy list", "Lists the names of all policies.", &[("List them", "policy list")]),
+    text("policy read", "Prints a policy.", &[("Read one", "policy read app")]),
+    text(
+        "policy write",
+        "Writes a policy in HCL or JSON from a file, or from standard input for -. An existing one is replaced; that \
+         counts at once for every token that has it. Names are in small letters.",
+        &[("From a file", "policy write app app.hcl"), ("From standard input", "policy write app -")],
+    ),
+];
+
+const SECRETS: &[Text] = &[
+    text(
+        "secrets",
+        "This command groups what is done with secrets engines: what is mounted where, and how it is set.",
+        &[
+            ("List what is mounted", "secrets list"),
+            ("Mount a versioned key-value store", "secrets enable -path=secret -version=2 kv"),
+        ],
+    ),
+    text(
+        "secrets disable",
+        "Disables the secrets engine at a path and deletes all it holds; there is no way back. The argument is the path, \
+         not the type.",
+        &[("Disable what is at legacy/", "secrets disable legacy/")],
+    ),
+    text(
+        "secrets enable",
+        "Enables a secrets engine. Its path is its type unless -path says otherwise, so that one type can be mounted \
+         several times.",
+        &[
+            ("A versioned key-value store", "secrets enable -path=secret -version=2 kv"),
+            ("With a description", "secrets enable -path=team -description=\"the team's\" kv-v2"),
+        ],
+    ),
+    text(
+        "secrets list",
+        "Lists the mounted secrets engines. A lifetime \"system\" is the server's default.",
+        &[("List them", "secrets list"), ("With their settings", "secrets list -detailed")],
+    ),
+    text(
+        "secrets move",
+        "Moves a secrets engine to another path and waits until that is done. What it holds comes along; its leases are \
+         revoked.",
+        &[("Move secret/ to old/", "secrets move secret/ old/")],
+    ),
+    text(
+        "secrets tune",
+        "Changes settings of the secrets engine at a path. What is not given stays as it is. A negative lifetime stands \
+         for the server's default. The argument is the path, not the type.",
+        &[
+            ("Change the lifetime of leases", "secrets tune -default-lease-ttl=72h database/"),
+            ("Change the description", "secrets tune -description=\"the team's\" team"),
+        ],
+    ),
+];
+
+const TOKEN: &[Text] = &[
+    text(
+        "token",
+        "This command groups what is done with tokens: create, look up, renew and revoke them.",
+        &[
+            ("Create one", "token create -policy=app -ttl=1h"),
+            ("Who am I", "token lookup"),
+            ("Revoke one", "token revoke s.abc"),
+        ],
+    ),
+    text(
+        "token capabilities",
+        "Prints what a token may do with a path; the token in use if none is given.",
+        &[
+            ("Of the token in use", "token capabilities secret/data/app"),
+            ("Of another", "token capabilities s.abc cubbyhole/a"),
+        ],
+    ),
+    text(
+        "token create",
+        "Creates a token. It is a child of the token in use and dies with it, unless it is an orphan; it has the same \
+         policies unless others are given.",
+        &[
+            ("With one policy, for an hour", "token create -policy=app -ttl=1h"),
+            ("Renewable for ever", "token create -policy=app -period=24h"),
+            ("For five uses", "token create -policy=app -use-limit=5"),
+            ("By a role", "token create -role=ci"),
+        ],
+    ),
+    text(
+        "token lookup",
+        "Displays what is known of a token: its policies, its lifetime, where it came from. An accessor finds a token \
+         without being one.",
+        &[
+            ("The token in use", "token lookup"),
+            ("Another", "token lookup s.abc"),
+            ("By accessor", "token lookup -accessor 9793c9b3"),
+        ],
+    ),
+    text(
+        "token renew",
+        "Renews a token, as far as the server allows.",
+        &[
+            ("The token in use", "token renew"),
+            ("Another, by an hour", "token renew -increment=1h s.abc"),
+            ("By accessor", "token renew -accessor 9793c9b3"),
+        ],
+    ),
+    text(
+        "token revoke",
+        "Revokes a token and all its children; with -mode=orphan the children stay.",
+        &[
+            ("One token and its children", "token revoke s.abc"),
+            ("The token in use", "token revoke -self"),
+            ("By accessor", "token revoke -accessor 9793c9b3"),
+            ("All that were made at a path", "token revoke -mode=path auth/userpass"),
+        ],
+    ),
+];
+
+const PROGRAM: &[Text] = &[
+    text("", "A highly available secrets server that speaks the Vault HTTP API, and its client.", &[]),
+    text(
+        "completion",
+        "Prints a script that completes commands and flags in a shell, or installs it for this user. Without an argument \
+         it is for the shell that SHELL names.",
+        &[
+            ("Install it", "completion -install"),
+            ("Print it for bash", "completion bash"),
+            ("Remove it", "completion -uninstall"),
+        ],
+    ),
+    text(
+        "print",
+        "This command groups what can be said of this client itself.",
+        &[("The token in use", "print token")],
+    ),
+    text(
+        "print token",
+        "Prints the token that commands use: that of the environment, else the one that `login` kept.",
+        &[("Print it", "print token")],
+    ),
+    text(
+        "server",
+        "Starts a server and runs until it is told to stop. It is configured by files; SIGHUP makes it read them again.",
+        &[
+            ("With a configuration", "server -config=/etc/vault.d/vault.hcl"),
+            ("To play with: nothing is kept", "server -dev -dev-root-token-id=root"),
+        ],
+    ),
+    text(
+        "status",
+        "Prints whether the server is initialized and unsealed, and its part in the cluster.\n\
+         The exit code is 0 if it is unsealed, 2 if it is sealed, 1 if it cannot be asked.",
+        &[("Print it", "status"), ("For programs", "status -format=json")],
+    ),
+    text("version", "Prints the version of this program.", &[("Print it", "version")]),
+    text(
+        "version-history",
+        "Prints which versions the server has run, and since when.",
+        &[("Print them", "version-history")],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::args::{Cli, Invocation, parse};
+
+    fn walk(command: &clap::Command, path: &mut Vec<String>, seen: &mut impl FnMut(&clap::Command, String)) {
+        seen(command, path.join(" "));
+        for sub in command.get_subcommands() {
+            path.push(sub.get_name().to_string());
+            walk(sub, path, seen);
+            path.pop();
+        }
+    }
+
+    #[test]
+    fn every_command_is_described() {
+        let mut root = Cli::command();
+        root.build();
+        let mut paths = Vec::new();
+        walk(&root, &mut Vec::new(), &mut |command, path| {
+            for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                assert!(arg.get_help().is_some_and(|help| !help.to_string().is_empty()), "{path} {}", arg.get_id());
+            }
+            assert!(path.is_empty() || command.get_about().is_some(), "{path} has no line of its own");
+            paths.push(path);
+        });
+        let mut known: Vec<&str> = TEXTS.iter().flat_map(|texts| texts.iter()).map(|text| text.path).collect();
+        paths.sort();
+        known.sort_unstable();
+        assert_eq!(paths, known);
+    }
+
+    /// Words as a shell splits them.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for letter in line.chars() {
+            match letter {
+                '"' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                letter => words.last_mut().unwrap().push(letter),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_is_a_command_of_its_kind() {
+        for text in TEXTS.iter().flat_map(|texts| texts.iter()) {
+            assert!(text.path.is_empty() || !text.examples.is_empty(), "{}", text.path);
+            for (what, line) in text.examples {
+                assert!(line.starts_with(text.path), "{line}");
+                assert!(what.starts_with(char::is_uppercase) && !what.ends_with('.'), "{what}");
+                let parsed = parse(words(line));
+                assert!(matches!(parsed, Invocation::Run(_)), "{line}: {parsed:?}");
+            }
+        }
+    }
+}

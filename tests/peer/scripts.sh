@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs scripts as people have them, unmodified, with another client of this API and with ours under the name `vault`, each
+# against a fresh server, and compares what they print.
+#
+#   tests/peer/scripts.sh PEER_CLIENT OUR_CLIENT [SERVER]
+#
+# PEER_CLIENT  `bao` or `vault`.
+# SERVER       the binary that serves (`server -dev ...`), by default PEER_CLIENT; give OUR_CLIENT to check our server.
+#
+# The scripts are in scripts/ beside this one. Standard output and standard error are compared together, since a reader
+# sees both; the name of the product and what differs from run to run (ids, tokens, times) are made alike. The exit code is
+# 1 if anything differs.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+peer=$(command -v "$1") ours=$(command -v "$2") server=$(command -v "${3:-$1}")
+port=${PORT:-18787}
+work=$(mktemp -d)
+trap 'kill "${pid:-0}" 2>/dev/null; rm -rf "$work"' EXIT
+
+normalise() {
+    sed -E \
+        -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
+        -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z| \+0000 UTC)/TIME/g' \
+        -e 's/\b(s|b|hvs|hvb|hvr)\.[A-Za-z0-9_-]{20,}/TOKEN/g' -e 's/\b[A-Za-z0-9]{24}\b/ACCESSOR/g' \
+        -e 's/767h59m5[0-9]s/768h/g' -e 's/276479[0-9]/2764800/g' -e 's/_[0-9a-f]{8}\b/_ID/g' \
+        -e 's/OpenBao|Vault|Holdfast/PRODUCT/g' -e 's/BAO_TOKEN/VAULT_TOKEN/g' -e "s/\b(bao|vault) ([a-z])/vault \2/g" "$1"
+}
+
+run() {
+    local name=$1 client=$2 script=$3
+    local folder=$work/$name
+    rm -rf "$folder"
+    mkdir -p "$folder/home" "$folder/bin"
+    ln -s "$client" "$folder/bin/vault"
+    export VAULT_ADDR=http://127.0.0.1:$port VAULT_TOKEN=root
+    "$server" server -dev -dev-root-token-id=root -dev-listen-address="127.0.0.1:$port" -dev-no-store-token \
+        >"$folder/server.log" 2>&1 &
+    pid=$!
+    for _ in $(seq 100); do "$peer" status >/dev/null 2>&1 && break; sleep 0.1; done
+    # Each command is shown before what it prints.
+    (cd "$folder/home" && HOME=$PWD PATH=$folder/bin:$PATH bash -v "$script" >../out 2>&1 </dev/null)
+    kill "$pid"
+    wait "$pid" 2>/dev/null
+    normalise "$folder/out" >"$work/$name.txt"
+}
+
+failed=0
+for script in "$here"/scripts/*.sh; do
+    run peer "$peer" "$script"
+    run ours "$ours" "$script"
+    if diff -u --label "peer: $(basename "$script")" --label ours "$work/peer.txt" "$work/ours.txt"; then
+        echo "same: $(basename "$script") ($(grep -c '^[^#].*vault' "$script") commands)"
+    else
+        failed=1
+    fi
+done
+exit $failed
