@@ -71,6 +71,8 @@ pub struct ListenerOptions {
     pub forwarded_for: Option<ForwardedFor>,
     /// What is served without a token.
     pub access: Access,
+    /// What begins with one of these paths is answered with 405.
+    pub closed: Vec<&'static str>,
 }
 
 impl ListenerOptions {
@@ -89,6 +91,7 @@ impl ListenerOptions {
             proxy: None,
             forwarded_for: None,
             access: Access::default(),
+            closed: Vec::new(),
         }
     }
 }
@@ -247,6 +250,7 @@ async fn bind(
         max_request_duration: options.max_request_duration,
         headers: Headers::new(runtime.clock.clone(), tls.is_some(), custom),
         forwarded_for: options.forwarded_for,
+        closed: options.closed,
         under_way: super::service::UnderWay::default(),
     });
     let running = Running {

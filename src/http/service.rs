@@ -51,6 +51,8 @@ pub struct Service {
     pub headers: Headers,
     /// Whether and from whom `X-Forwarded-For` is taken.
     pub forwarded_for: Option<ForwardedFor>,
+    /// What begins with one of these paths is not served here.
+    pub closed: Vec<&'static str>,
     /// Requests under way here.
     pub under_way: UnderWay,
 }
@@ -143,6 +145,9 @@ impl Service {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
                 false => Err(Refusal::NoSuchMethod),
             };
+        }
+        if self.closed.iter().any(|family| head.path.starts_with(family)) {
+            return Err(Refusal::NoSuchMethod);
         }
         let no_forwarding = head.no_forwarding;
         let is_stream = self.handler.is_stream(head.operation, &head.path);

@@ -141,6 +141,17 @@ pub(super) fn listener(listener: &Listener) -> ListenerOptions {
             metrics: listener.unauthenticated_metrics_access,
             in_flight_requests: listener.unauthenticated_in_flight_requests_access,
         },
+        closed: closed(listener),
         ..ListenerOptions::new(address)
     }
+}
+
+/// What this listener does not offer without a token.
+fn closed(listener: &Listener) -> Vec<&'static str> {
+    let families = [
+        (listener.disable_unauthed_generate_root_endpoints, "sys/generate-root/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey-recovery-key/"),
+    ];
+    families.into_iter().filter(|(closed, _)| *closed).map(|(_, family)| family).collect()
 }

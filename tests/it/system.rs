@@ -301,8 +301,12 @@ async fn shares_make_a_root_token() {
 fn operations(document: &Value) -> Vec<(Operation, String)> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
-        let real: Vec<&str> =
-            path[1..].split('/').map(|part| if part.starts_with('{') { "thing" } else { part }).collect();
+        let something = |part| match part {
+            "{type}" => "secret",
+            named if str::starts_with(named, '{') => "thing",
+            plain => plain,
+        };
+        let real: Vec<&str> = path[1..].split('/').map(something).collect();
         for (method, operation) in [("get", Read), ("post", Update), ("patch", Operation::Patch), ("delete", Delete)] {
             let Some(found) = item.get(method) else { continue };
             let lists = found["operationId"].as_str().is_some_and(|id| id.contains("-list"));

@@ -194,6 +194,10 @@ impl Core {
         use Operation::{Create, Read, Update};
         let writes = matches!(request.operation, Update | Create);
         let reads = request.operation == Read;
+        // Help of these paths is asked for as of any other.
+        if request.operation == Operation::Help {
+            return None;
+        }
         Some(match request.path.as_str() {
             "sys/seal-status" if reads => self.seal_status(Vec::new()).await,
             "sys/init" if reads => self.init_status().await,
@@ -201,9 +205,7 @@ impl Core {
             "sys/unseal" if writes => self.unseal(request).await,
             "sys/leader" if reads => self.leader_status().await,
             "sys/metrics" if reads && request.client.access.metrics => self.metrics_answer(request),
-            "sys/generate-root/attempt" | "sys/generate-root/update" if request.operation != Operation::Help => {
-                self.generate_root_openly(request).await
-            }
+            "sys/generate-root/attempt" | "sys/generate-root/update" => self.generate_root_openly(request).await,
             "sys/in-flight-req" if reads && request.client.access.in_flight_requests => Ok(self.in_flight_answer()),
             "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
@@ -214,9 +216,7 @@ impl Core {
                 self.openapi_for_all(request).await
             }
             "sys/wrapping/lookup" if reads || writes => self.wrapping_lookup(request).await,
-            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join"
-                if request.operation != Operation::Help =>
-            {
+            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join" => {
                 Err(Error::Unsupported)
             }
             _ => return None,
