@@ -124,9 +124,9 @@ impl Core {
         }
     }
 
-    /// The names of all policies, sorted.
+    /// The names of all policies, sorted, and then `root`.
     async fn policy_names(&self) -> Result<Vec<String>> {
-        let mut names = vec![policy::name::ROOT.to_string()];
+        let mut names = Vec::new();
         let mut from = key("").to_vec();
         let to = schema::prefix_end(&from);
         loop {
@@ -135,7 +135,7 @@ impl Core {
             let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
             from = [&last[..], &[0]].concat();
         }
-        names.sort();
+        names.push(policy::name::ROOT.to_string());
         Ok(names)
     }
 
