@@ -216,9 +216,7 @@ impl Core {
                 self.openapi_for_all(request).await
             }
             "sys/wrapping/lookup" if reads || writes => self.wrapping_lookup(request).await,
-            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join"
-                if request.operation != Operation::Help =>
-            {
+            "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" | "sys/storage/raft/join" => {
                 Err(Error::Unsupported)
             }
             _ => return None,
