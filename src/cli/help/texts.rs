@@ -332,6 +332,18 @@ const OPERATOR: &[Text] = &[
         ],
     ),
     text(
+        "operator generate-root",
+        "Makes a new root token from a quorum of unseal keys, for the case that all others are gone. One person begins the \
+         attempt and keeps the one-time password; each holder of a key gives it with the nonce of the attempt; the last \
+         one gets the encoded token, which only the password decodes. An attempt that nobody goes on with lapses.",
+        &[
+            ("Begin", "operator generate-root -init"),
+            ("Give a key, when asked for it", "operator generate-root"),
+            ("Decode the token", "operator generate-root -decode=QU9cPjkM -otp=2ajHoewkw9lavOQdAxsEGrFD7w"),
+            ("Give up", "operator generate-root -cancel"),
+        ],
+    ),
+    text(
         "operator init",
         "Initializes a cluster: makes its root key and prints the shares that unseal it, and the first root token. It is \
          done once for all nodes. What is printed is not shown again: give each share to another person.",
