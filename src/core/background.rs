@@ -49,10 +49,11 @@ impl Core {
         busy |= self.finish_prefix_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
         busy |= self.remove_ended_policies(&unsealed, term).await?;
-        busy |= self.upgrade_mounts(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;
         self.rotate_if_worn(&unsealed, term).await?;
+        // Last: an object that cannot be read keeps nothing else from being done.
+        busy |= self.upgrade_mounts(&unsealed, term).await?;
         Ok(busy)
     }
 

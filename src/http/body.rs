@@ -109,6 +109,15 @@ pub struct Held {
     /// The body.
     pub bytes: Bytes,
     _share: Option<Share>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// With something more to give back at the end of the request.
+    #[must_use]
+    pub fn with(self, place: Option<OwnedSemaphorePermit>) -> Held {
+        Held { _place: place, ..self }
+    }
 }
 
 /// Reads a whole body of at most `limit` bytes. What is over the limit or over the budget is read and dropped for a
@@ -166,7 +175,7 @@ where
         joined.extend_from_slice(&data);
     }
     let bytes = if joined.is_empty() { whole } else { joined.freeze() };
-    Ok(Held { bytes, _share: Some(share) })
+    Ok(Held { bytes, _share: Some(share), _place: None })
 }
 
 /// The fields of a body: a JSON object whatever its media type says, or a form where the media type says so and the body
