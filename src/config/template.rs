@@ -134,7 +134,7 @@ fn source(words: &[&str], all: &[Interface]) -> Result<Stage, String> {
         let is_named = selector_of("name", pattern)?;
         let named = all.iter().filter(|interface| is_named(interface)).cloned().collect();
         // Addresses that nobody else can use come last.
-        Ok::<_, String>(sorted(named, "type")?)
+        sorted(named, "type")
     };
     Ok(match words {
         ["GetAllInterfaces"] => Stage::Interfaces(all.to_vec()),

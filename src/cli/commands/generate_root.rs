@@ -205,20 +205,20 @@ fn decoded(encoded: &str, otp: &str) -> Result<String, String> {
 }
 
 fn show(context: &Context, status: &Map<String, Value>) -> Outcome {
-    const KEYS: [(&str, fn() -> Value); 10] = [
-        ("nonce", || "".into()),
-        ("started", || false.into()),
-        ("progress", || 0.into()),
-        ("required", || 0.into()),
-        ("complete", || false.into()),
-        ("encoded_token", || "".into()),
-        ("encoded_root_token", || "".into()),
-        ("pgp_fingerprint", || "".into()),
-        ("otp", || "".into()),
-        ("otp_length", || 0.into()),
-    ];
-    let status: Map<String, Value> =
-        KEYS.iter().map(|(key, none)| (key.to_string(), status.get(*key).cloned().unwrap_or_else(none))).collect();
+    let none = json!({
+        "nonce": "",
+        "started": false,
+        "progress": 0,
+        "required": 0,
+        "complete": false,
+        "encoded_token": "",
+        "encoded_root_token": "",
+        "pgp_fingerprint": "",
+        "otp": "",
+        "otp_length": 0,
+    });
+    let of = |(key, none): (&String, &Value)| (key.clone(), status.get(key).unwrap_or(none).clone());
+    let status: Map<String, Value> = none.as_object().into_iter().flatten().map(of).collect();
     if let Some(name) = context.field() {
         return output::field(context, status.get(name).cloned(), name, "answer");
     }
