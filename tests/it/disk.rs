@@ -80,7 +80,7 @@ fn a_log_whose_end_turned_to_zeros_does_not_vote() {
     }
     until("it has all of it", 20, || (cluster.read(node, "app/29").as_deref() == Some("kept")).then_some(()));
     cluster.nodes[node].kill();
-    std::fs::remove_file(cluster.nodes[node].data().join("raft/log/end")).expect("a file");
+    std::fs::remove_file(cluster.nodes[node].data().join("raft/log-end")).expect("a file");
     let log = cluster.nodes[node].data().join(log.strip_prefix(&kept).expect("inside"));
     std::fs::write(&log, zeros(std::fs::read(&log).expect("a file"))).expect("a file");
     cluster.nodes[node].start();

@@ -1,6 +1,6 @@
-//! Where a log ended when it was closed. Groups behind the last mark look like a torn write when they go bad, and like
-//! nothing at all when they turn to zeros: after an orderly end this file says that they were there. It is never removed:
-//! positions only grow, so an old one is a lower bound.
+//! Where a log ended when it was last idle or closed. Groups behind the last mark look like a torn write when they go bad,
+//! and like nothing at all when they turn to zeros: this file, beside the log, says that they were there. It is never
+//! removed: positions only grow, so an old one is a lower bound.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl End {
 }
 
 fn path(dir: &Path) -> PathBuf {
-    dir.join("end")
+    dir.with_file_name("log-end")
 }
 
 const MAGIC: &[u8; 4] = b"HFLE";

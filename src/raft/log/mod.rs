@@ -7,7 +7,7 @@
 //!
 //! **Damage or torn write.** Each group says up to where the log was synced when it was written, and carries the
 //! checksum of the group before. See [`recover`] for what follows from that. [`frame`] has the format. The very last
-//! groups have no later one that speaks for them: for a log that was closed, the file of [`end`] does, and what was
+//! groups have no later one that speaks for them: for a log that was idle since, the file of [`end`] does, and what was
 //! acknowledged to a leader, the leader remembers (`address_book`).
 //!
 //! **Faults.** After a failed write or sync nobody can know what is on the disk: the log is *faulted* until the process

@@ -268,7 +268,7 @@ impl Replay {
             (Some(closed), Some(tail)) if Some(closed.log) == self.log && self.position < closed.position => {
                 let (offset, what) = tail.stop();
                 let what =
-                    format!("{what}; {} bytes more were there when it was closed", closed.position - self.position);
+                    format!("{what}; {} bytes more were there when it was last idle", closed.position - self.position);
                 Err(OpenError::Corrupt { path: tail.path.clone(), offset, what })
             }
             (Some(_), None) => Err(OpenError::Lost { dir: dir.to_path_buf(), what: "its files are gone".into() }),

@@ -52,6 +52,8 @@ pub(super) struct Writer {
     unmarked: bool,
     /// The end of the last group that holds more than a mark.
     needed: u64,
+    /// What the file beside the log says of it.
+    noted: u64,
     spare: Option<oneshot::Receiver<std::io::Result<Spare>>>,
 }
 
@@ -61,7 +63,7 @@ struct Fault(String);
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, tail: Tail) -> Writer {
         let mark = tail.base + tail.end;
-        Writer { shared, tail, mark, unmarked: true, needed: 0, spare: None }
+        Writer { shared, tail, mark, unmarked: true, needed: 0, noted: 0, spare: None }
     }
 
     /// Writes until the log is closed or faulted.
@@ -79,7 +81,7 @@ impl Writer {
             } else if closing {
                 return self.close().await;
             } else {
-                self.wait().await || self.mark_end().await
+                self.wait().await || self.mark_end().await && self.note_end().await
             };
             if !goes_on {
                 return;
@@ -92,12 +94,7 @@ impl Writer {
         if self.unmarked || self.shared.memory().committed_changed {
             self.mark_end().await;
         }
-        let end = End { log: self.tail.log, position: self.needed };
-        if self.needed > 0
-            && let Err(error) = end.write(&self.shared.disk, &self.shared.dir).await
-        {
-            tracing::warn!("{}: where the log ends was not noted: {error}", self.shared.dir.display());
-        }
+        self.note_end().await;
         if let Some(spare) = self.spare.take() {
             // Its error no longer matters: the file is made anew at the next start.
             let _ = spare.await;
@@ -121,6 +118,20 @@ impl Writer {
         let written = self.write(Vec::new(), committed).await;
         self.unmarked = false;
         written
+    }
+
+    /// Notes beside the log where it ends; always true, since nothing depends on it.
+    async fn note_end(&mut self) -> bool {
+        if self.noted < self.needed {
+            let end = End { log: self.tail.log, position: self.needed };
+            match end.write(&self.shared.disk, &self.shared.dir).await {
+                Ok(()) => self.noted = self.needed,
+                Err(error) => {
+                    tracing::warn!("{}: where the log ends was not noted: {error}", self.shared.dir.display());
+                }
+            }
+        }
+        true
     }
 
     /// Makes one group durable and tells who waited for it; false if the log is now faulted.
