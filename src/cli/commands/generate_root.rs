@@ -204,21 +204,19 @@ fn decoded(encoded: &str, otp: &str) -> Result<String, String> {
     String::from_utf8(token).map_err(|_| "the password is not that of this token".to_string())
 }
 
-fn show(context: &Context, status: &Map<String, Value>) -> Outcome {
-    const KEYS: [(&str, fn() -> Value); 10] = [
-        ("nonce", || "".into()),
-        ("started", || false.into()),
-        ("progress", || 0.into()),
-        ("required", || 0.into()),
-        ("complete", || false.into()),
-        ("encoded_token", || "".into()),
-        ("encoded_root_token", || "".into()),
-        ("pgp_fingerprint", || "".into()),
-        ("otp", || "".into()),
-        ("otp_length", || 0.into()),
-    ];
-    let status: Map<String, Value> =
-        KEYS.iter().map(|(key, none)| (key.to_string(), status.get(*key).cloned().unwrap_or_else(none))).collect();
+/// Prints an attempt; what the server left out is empty.
+fn show(context: &Context, given: &Map<String, Value>) -> Outcome {
+    let Value::Object(mut status) = json!({
+        "nonce": "", "started": false, "progress": 0, "required": 0, "complete": false, "encoded_token": "",
+        "encoded_root_token": "", "pgp_fingerprint": "", "otp": "", "otp_length": 0,
+    }) else {
+        return Ok(0);
+    };
+    for (key, value) in &mut status {
+        if let Some(given) = given.get(key) {
+            *value = given.clone();
+        }
+    }
     if let Some(name) = context.field() {
         return output::field(context, status.get(name).cloned(), name, "answer");
     }
