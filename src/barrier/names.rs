@@ -28,6 +28,11 @@ impl Names {
         Names { prefix, after, from, limit, found: BTreeSet::new(), done: limit == 0 }
     }
 
+    /// How many names were found.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// The next range to read from, in order and as many keys as is handy; `None` when the walk is over.
     pub fn range(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let end = prefix_end(&self.prefix);

@@ -66,12 +66,17 @@ impl BarrierTxn {
     /// An I/O error of the store.
     pub async fn list(&mut self, prefix: &[u8], after: &str, limit: usize) -> Result<Vec<String>, BarrierError> {
         let mut names = Names::new(prefix.to_vec(), after, limit);
+        let mut size = PAGE_MIN;
         while let Some((from, to)) = names.range() {
-            let page = self.txn.state().scan(&from, &to, PAGE).await?;
-            let complete = page.len() < PAGE;
-            names.feed(page.iter().map(|(key, _)| key.as_ref()), complete, |key| {
+            let before = names.len();
+            let page = self.txn.state().keys(&from, &to, size).await?;
+            let complete = page.len() < size;
+            names.feed(page.iter().map(AsRef::as_ref), complete, |key| {
                 matches!(self.known.get(key), Some(Known::Written(None)))
             });
+            // Of a folder one key is wanted, of names all: the pages grow as long as their keys are of use.
+            let is_useful = names.len() - before > size / 2;
+            size = if is_useful { (2 * size).min(PAGE_MAX) } else { PAGE_MIN };
         }
         let own = self.known.range(Bytes::copy_from_slice(prefix)..);
         Ok(names.finish(
@@ -121,5 +126,8 @@ impl BarrierTxn {
     }
 }
 
-/// Keys read at a time while listing.
-const PAGE: usize = 128;
+/// Keys read at a time while listing, at first and among folders.
+const PAGE_MIN: usize = 64;
+
+/// Keys read at a time while listing a long folder.
+const PAGE_MAX: usize = 4096;

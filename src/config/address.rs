@@ -35,7 +35,7 @@ impl HostPort {
     /// Says what was expected.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
         if text.contains("{{") {
-            return Err("address templates ({{ ... }}) are not supported yet: write the address itself".to_string());
+            return Err("an address template ({{ ... }}) cannot stand here: write the address itself".to_string());
         }
         let expected = || format!("expected HOST:PORT, got {text:?}");
         let (host, port) = match text.strip_prefix('[') {

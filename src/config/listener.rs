@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::address::{Cidr, HostPort};
 use super::error::ConfigError;
+use super::response_headers;
+pub use super::response_headers::ForStatus;
 use super::section::Section;
 
 /// Where the API is served, and on what terms.
@@ -38,6 +40,8 @@ pub struct Listener {
     pub forwarded_for: ForwardedFor,
     /// Whose PROXY protocol header is believed; `None` if none is expected.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Further headers of answers: for which of them, name, value.
+    pub response_headers: Vec<(ForStatus, String, String)>,
 }
 
 /// A socket.
@@ -152,6 +156,7 @@ impl Listener {
                 reject_not_authorized: true,
             },
             proxy_protocol: None,
+            response_headers: Vec::new(),
         }
     }
 }
@@ -193,6 +198,7 @@ pub(super) fn read(
     read_access(&section, &mut listener, later)?;
     listener.forwarded_for = read_forwarded_for(&section)?;
     listener.proxy_protocol = read_proxy_protocol(&section)?;
+    listener.response_headers = response_headers::read(&section, later)?;
     if section.text("chroot_namespace")?.is_some() {
         return Err(section
             .fault("chroot_namespace", "is not supported: without it the listener would serve more than it should"));
@@ -362,7 +368,6 @@ const LATER: &[&str] = &[
     "cors_allowed_headers",
     "cors_allowed_origins",
     "cors_enabled",
-    "custom_response_headers",
     "disable_replication_status_endpoints",
     "disable_request_limiter",
     "http_read_timeout",

@@ -9,9 +9,11 @@ mod check;
 mod error;
 pub mod listener;
 pub mod logging;
+mod response_headers;
 mod section;
 pub mod storage;
 pub mod telemetry;
+mod template;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,9 @@ pub use logging::Log;
 pub use storage::{Pem, RetryJoin, Storage, StorageKind};
 pub use telemetry::Telemetry;
 
+use crate::hcl::{Body, Value};
 use crate::runtime::Disk;
+use crate::runtime::net::Interface;
 use section::{Environment, Section, Source};
 
 /// A server's configuration, checked.
@@ -69,6 +73,19 @@ pub struct Config {
 /// # Errors
 /// The first thing wrong, by file, line and key.
 pub async fn load(disk: &Disk, paths: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    load_on(disk, paths, env, &[]).await
+}
+
+/// As [`load`], on a machine with these addresses: templates in addresses choose among them.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_on(
+    disk: &Disk,
+    paths: &[PathBuf],
+    env: &BTreeMap<String, String>,
+    interfaces: &[Interface],
+) -> Result<Config, ConfigError> {
     let mut sources = Vec::new();
     for path in paths {
         for file in files(disk, path).await? {
@@ -89,8 +106,49 @@ pub async fn load(disk: &Disk, paths: &[PathBuf], env: &BTreeMap<String, String>
     if sources.is_empty() {
         return Err(ConfigError::Whole("no configuration: give -config=FILE, or -dev to try it out".to_string()));
     }
-    read(&sources, &env)
+    for source in &mut sources {
+        expand(&source.file, &mut source.body, interfaces)?;
+    }
+    let mut expanded = env.0.clone();
+    for name in ["API_ADDR", "CLUSTER_ADDR"] {
+        if let Some((variable, text)) = env.get(name) {
+            let text = template::expand(text, interfaces)
+                .map_err(|message| ConfigError::Environment { variable: variable.clone(), message })?;
+            expanded.insert(variable, text);
+        }
+    }
+    read(&sources, &Environment(&expanded))
 }
+
+/// Puts addresses in the place of their templates, in a body and all below it.
+fn expand(file: &str, body: &mut Body, interfaces: &[Interface]) -> Result<(), ConfigError> {
+    for item in &mut body.items {
+        let is_address = item.keys.len() == 1 && TEMPLATED.contains(&item.key());
+        let (key, line) = (item.key().to_string(), item.line);
+        match &mut item.value.value {
+            Value::Text(text) if is_address => {
+                *text = template::expand(text, interfaces).map_err(|message| ConfigError::At {
+                    file: file.to_string(),
+                    line,
+                    message: format!("{key:?}: {message}"),
+                })?;
+            }
+            Value::Object(body) => expand(file, body, interfaces)?,
+            Value::List(nodes) => {
+                for node in nodes {
+                    if let Value::Object(body) = &mut node.value {
+                        expand(file, body, interfaces)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Keys whose values may be templates.
+const TEMPLATED: &[&str] = &["address", "api_addr", "cluster_addr", "cluster_address", "redirect_addr"];
 
 impl Config {
     /// The configuration of `-dev`: one node in memory that serves the API in plain text at `listen` (`HOST:PORT`).

@@ -1,6 +1,6 @@
 //! Typed reading of one block, which remembers what it was asked for: what is left over is unknown.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(super) struct Section<'a> {
     /// The block's own line.
     line: usize,
     known: RefCell<BTreeSet<&'static str>>,
+    /// All keys count as known.
+    open: Cell<bool>,
     later: RefCell<BTreeSet<String>>,
 }
 
@@ -31,6 +33,12 @@ pub(super) struct Section<'a> {
 pub(super) struct Found<'a> {
     file: &'a str,
     item: &'a Item,
+}
+
+impl<'a> Found<'a> {
+    pub fn item(self) -> &'a Item {
+        self.item
+    }
 }
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -42,12 +50,18 @@ impl<'a> Section<'a> {
     }
 
     fn new(name: String, parts: Vec<(&'a str, &'a Body)>, line: usize) -> Section<'a> {
-        Section { name, parts, line, known: RefCell::default(), later: RefCell::default() }
+        Section { name, parts, line, known: RefCell::default(), open: Cell::new(false), later: RefCell::default() }
     }
 
     pub fn get(&self, key: &'static str) -> Option<Found<'a>> {
         self.known.borrow_mut().insert(key);
         self.parts.iter().rev().find_map(|(file, body)| Some(Found { file, item: body.get(key)? }))
+    }
+
+    /// All items, in a block whose keys are names that operators choose.
+    pub fn all(&self) -> Vec<Found<'a>> {
+        self.open.set(true);
+        self.parts.iter().flat_map(|(file, body)| body.items.iter().map(move |item| Found { file, item })).collect()
     }
 
     /// The value by a parser of text; an empty string and null count as absent.
@@ -178,7 +192,9 @@ impl<'a> Section<'a> {
     /// If a key was never asked for, or is given twice in one place.
     pub fn finish(self, later: &mut Vec<String>) -> Result<()> {
         for (file, body) in &self.parts {
-            if let Some(item) = body.items.iter().find(|item| !self.known.borrow().contains(item.key())) {
+            if let Some(item) =
+                body.items.iter().find(|item| !self.open.get() && !self.known.borrow().contains(item.key()))
+            {
                 return Err(self.unknown(Found { file, item }));
             }
             if let Some(item) = body.repeated() {

@@ -13,22 +13,23 @@ use crate::storage::schema;
 /// Between two looks for work when there was none.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Before the next step when one ran into a conflict.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
+
 impl Core {
     /// Works until the term is over.
     pub(crate) async fn work(self, term: u64) {
         let mut version_noted = false;
         while self.is_active_in(term) {
-            let busy = match self.work_once(term, &mut version_noted).await {
-                Ok(busy) => busy,
-                // Somebody else has written what was looked at: at once again.
-                Err(Error::Conflict) => true,
+            match self.work_once(term, &mut version_noted).await {
+                Ok(true) => {}
+                Ok(false) => tokio::time::sleep(PAUSE).await,
+                // Somebody else has written what was looked at.
+                Err(Error::Conflict) => tokio::time::sleep(SHORT_PAUSE).await,
                 Err(error) => {
                     tracing::debug!(%error, "background work will be tried again");
-                    false
+                    tokio::time::sleep(PAUSE).await;
                 }
-            };
-            if !busy {
-                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -48,10 +49,11 @@ impl Core {
         busy |= self.finish_prefix_revocations(&unsealed, term).await?;
         busy |= self.delete_disabled_mounts(&unsealed, term).await?;
         busy |= self.remove_ended_policies(&unsealed, term).await?;
-        busy |= self.upgrade_mounts(&unsealed, term).await?;
         busy |= self.finish_removals(&unsealed).await?;
         busy |= self.promote_learners(&unsealed).await?;
         self.rotate_if_worn(&unsealed, term).await?;
+        // Last: an object that cannot be read keeps nothing else from being done.
+        busy |= self.upgrade_mounts(&unsealed, term).await?;
         Ok(busy)
     }
 

@@ -14,6 +14,7 @@ pub mod role;
 pub mod sealing;
 pub mod sys;
 mod tokens;
+mod unsealing;
 mod upgrade;
 pub mod views;
 mod wrap;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 pub use health::HealthFacts;
 
-pub use crate::logical::{Auth, Client, Error, Operation, Raw, Request, Response, Result, WrapInfo};
+pub use crate::logical::{Access, Auth, Client, Error, Operation, Raw, Request, Response, Result, WrapInfo};
 
 use crate::barrier::{Barrier, Keyring};
 use crate::limits;
@@ -55,10 +56,6 @@ pub struct Settings {
     pub max_lease_ttl: Duration,
     /// As `sys/seal-status` tells it: `raft`, `inmem`, `file`.
     pub storage_type: String,
-    /// Whether `sys/metrics` needs no token.
-    pub unauthenticated_metrics: bool,
-    /// Whether `sys/in-flight-req` needs no token.
-    pub unauthenticated_in_flight: bool,
     /// The configuration without its secrets, as `sys/config/state/sanitized` shows it.
     pub sanitized: serde_json::Map<String, serde_json::Value>,
 }
@@ -80,6 +77,8 @@ pub struct Inner {
     progress: Mutex<UnsealProgress>,
     /// A seal key that was found right and waits for something else (cluster-protocol, section 5).
     held_seal_key: Mutex<Option<Arc<crate::seal::SealKey>>>,
+    /// What this node had heard of when its shares were complete.
+    shares_know: Mutex<unsealing::Known>,
     /// One attempt to open the seal at a time.
     opening: tokio::sync::Mutex<()>,
     /// Tells that shares have made an answer to a challenge possible.
@@ -142,6 +141,7 @@ impl Core {
             secrets: RwLock::new(None),
             progress: Mutex::new(UnsealProgress::default()),
             held_seal_key: Mutex::new(None),
+            shares_know: Mutex::default(),
             opening: tokio::sync::Mutex::new(()),
             shares: tokio::sync::Notify::new(),
             work: Mutex::new(None),

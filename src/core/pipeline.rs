@@ -124,6 +124,7 @@ impl Core {
             authorized = self.authorize(unsealed, txn, caller, request).await;
         }
         let authorized = authorized?;
+        crate::runtime::point::panic_at(&request.path);
         let response = self.execute(unsealed, txn, &authorized, request, &audited).await?;
         let response = self.wrap_if_asked(unsealed, txn, request, response).await?;
         Ok((audited, response))

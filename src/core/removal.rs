@@ -37,6 +37,7 @@ impl Core {
         self.mark_removal(unsealed, member, false).await?;
         let removed = async {
             self.raft.remove(member.incarnation).await?;
+            crate::runtime::point::die_at("a removal's commits");
             self.finish_removals(unsealed).await.map(drop)
         };
         removed.await.map_err(|error| Error::Unknown(format!("the removal was begun and goes on by itself: {error}")))

@@ -177,8 +177,17 @@ impl Core {
             version: crate::VERSION.into(),
             cluster_name: secrets.as_ref().map_or_else(String::new, |secrets| secrets.cluster.cluster_name.clone()),
             cluster_id: secrets.as_ref().map_or_else(String::new, |secrets| secrets.cluster.cluster_id.clone()),
-            reason: fault.unwrap_or_default(),
+            reason: fault.or_else(|| self.not_admitted()).unwrap_or_default(),
         }
+    }
+
+    /// Why nobody leads here, if the other members do not admit this node.
+    fn not_admitted(&self) -> Option<String> {
+        if self.raft.has_leader() {
+            return None;
+        }
+        let refusals = self.raft.transport().refusals();
+        refusals.first().map(|(peer, reason)| format!("{peer} does not admit this node: {reason}"))
     }
 
     /// Whether there is a cluster, as far as this node knows without waiting.

@@ -13,7 +13,6 @@ use crate::barrier::BarrierTxn;
 use crate::engines::view::MountView;
 use crate::engines::{kv1, kv2};
 use crate::limits;
-use crate::raft::state::Pair;
 use crate::storage::schema;
 
 /// 400: the mount's data is being moved.
@@ -37,25 +36,31 @@ impl Core {
     }
 
     async fn upgrade_page(&self, unsealed: &Unsealed, term: u64, mount: &Found<Mount>) -> Result<()> {
+        let mut txn = self.begin_upgrade(unsealed, term, mount);
         let root = schema::mount_prefix(mount.record.namespace, &mount.record.uuid);
         let from = [root.as_slice(), kv1::DATA.as_bytes()].concat();
-        let page = self.raft.state().scan(&from, &schema::prefix_end(&from), limits::UPGRADE_PAGE_KEYS).await?;
-        let page = bounded(page);
-        let mut txn = self.begin_upgrade(unsealed, term, mount);
-        if page.is_empty() {
+        let keys = self.raft.state().keys(&from, &schema::prefix_end(&from), limits::UPGRADE_PAGE_KEYS).await?;
+        if keys.is_empty() {
             let done = Mount { upgrading: false, ..Mount::clone(&mount.record) };
             txn.put(done.key(), &done.encode());
             return self.commit(txn).await;
         }
         let now = self.runtime.clock.now();
-        for (key, stored) in &page {
+        let mut bytes = 0;
+        for key in &keys {
             let path =
                 std::str::from_utf8(&key[from.len()..]).map_err(|_| Error::Internal("a key is no text".into()))?;
             // Read outside of the read set: nobody else writes here, and an object may fill a whole entry.
+            let Some(stored) = self.raft.state().get(key).await? else { continue };
+            let is_large = stored.value.len() > limits::UPGRADE_PAGE_BYTES;
+            bytes += 4 * key.len() + stored.value.len();
+            if bytes > limits::UPGRADE_PAGE_BYTES && key != &keys[0] {
+                break;
+            }
             let object = Bytes::from_owner(unsealed.keyring.open(key, &stored.value)?);
             let mut view = MountView::new(&mut txn, mount.record.namespace, &mount.record.uuid);
             kv2::upgrade::put_data(&mut view, path, &object);
-            if stored.value.len() > limits::UPGRADE_PAGE_BYTES {
+            if is_large {
                 self.commit(txn).await?;
                 txn = self.begin_upgrade(unsealed, term, mount);
             }
@@ -71,16 +76,4 @@ impl Core {
         txn.below().expect(&mount.record.key(), mount.revision);
         txn
     }
-}
-
-/// As much of the page as fits into one entry, but something.
-fn bounded(mut page: Vec<Pair>) -> Vec<Pair> {
-    let mut bytes = 0;
-    let fits = page.iter().take_while(|(key, stored)| {
-        bytes += 4 * key.len() + stored.value.len();
-        bytes <= limits::UPGRADE_PAGE_BYTES
-    });
-    let fitting = fits.count().max(1);
-    page.truncate(fitting);
-    page
 }

@@ -109,6 +109,15 @@ pub struct Held {
     /// The body.
     pub bytes: Bytes,
     _share: Option<Share>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// With something more to give back at the end of the request.
+    #[must_use]
+    pub fn with(self, place: Option<OwnedSemaphorePermit>) -> Held {
+        Held { _place: place, ..self }
+    }
 }
 
 /// Reads a whole body of at most `limit` bytes. What is over the limit or over the budget is read and dropped for a
@@ -166,7 +175,7 @@ where
         joined.extend_from_slice(&data);
     }
     let bytes = if joined.is_empty() { whole } else { joined.freeze() };
-    Ok(Held { bytes, _share: Some(share) })
+    Ok(Held { bytes, _share: Some(share), _place: None })
 }
 
 /// The fields of a body: a JSON object whatever its media type says, or a form where the media type says so and the body
@@ -178,7 +187,14 @@ pub fn parse(bytes: &[u8], is_form: bool) -> Result<Map<String, Value>, Refusal>
     let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(Map::new()) };
     if is_form && !matches!(first, b'{' | b'[') {
         let text = std::str::from_utf8(bytes).map_err(|_| Refusal::invalid("the form is not UTF-8"))?;
-        return Ok(super::router::fields(super::router::query_pairs(text)?));
+        let mut fields = super::router::fields(super::router::query_pairs(text)?);
+        // A name that is given several times: one text with commas, as every list is taken.
+        for value in fields.values_mut() {
+            if let Value::Array(values) = value {
+                *value = Value::String(values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
+            }
+        }
+        return Ok(fields);
     }
     check_shape(bytes)?;
     match serde_json::from_slice(bytes) {

@@ -10,6 +10,8 @@ use super::reply::Reply;
 pub enum Refusal {
     /// What the core would say.
     Core(Error),
+    /// 307 to this path and query.
+    Moved(String),
     /// 404 without words: no path of the API.
     NoSuchPath,
     /// 405 without words: no method of the API.
@@ -40,6 +42,7 @@ impl Refusal {
     pub fn reply(&self, request_id: &str) -> Reply {
         match self {
             Refusal::Core(error) => reply(error, request_id),
+            Refusal::Moved(to) => Reply::redirect("", to),
             Refusal::NoSuchPath => wordless(404),
             Refusal::NoSuchMethod => wordless(405),
             Refusal::NoSuchNamespace => errors(404, &["namespace not found"]),

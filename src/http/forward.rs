@@ -145,7 +145,7 @@ mod tests {
             data: data.clone(),
             token: Some(Secret::from("hvs.x")),
             wrap_ttl: Some(Duration::from_secs(60)),
-            client: Client { address: "192.0.2.1".into(), port: 1234 },
+            client: Client { address: "192.0.2.1".into(), port: 1234, ..Client::default() },
             headers: BTreeMap::from([("x-vault-request".to_string(), "true".to_string())]),
         };
         let bytes = ForwardedRequest::from(request.clone()).encode();

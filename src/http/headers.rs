@@ -11,19 +11,39 @@ use crate::runtime::Clock;
 
 use super::reply::{JSON, Reply};
 
+pub use crate::config::listener::ForStatus;
+
+/// For which answers, name, value.
+pub type Custom = (ForStatus, HeaderName, HeaderValue);
+
+/// The operator's own headers, the more general first, so that the more special replace them.
+///
+/// # Errors
+/// The name of one that is no header.
+pub fn parse(headers: &[(ForStatus, String, String)]) -> Result<Vec<Custom>, String> {
+    let parse = |(status, name, value): &(ForStatus, String, String)| {
+        let parsed = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
+        let (Ok(parsed), Ok(value)) = parsed else { return Err(name.clone()) };
+        Ok((*status, parsed, value))
+    };
+    let mut parsed: Vec<Custom> = headers.iter().map(parse).collect::<Result<_, _>>()?;
+    parsed.sort_by_key(|custom| custom.0);
+    Ok(parsed)
+}
+
 /// Puts the headers of every answer on it. One a listener.
 #[derive(Debug)]
 pub struct Headers {
     clock: Clock,
     tls: bool,
-    custom: Vec<(HeaderName, HeaderValue)>,
+    custom: Vec<Custom>,
     /// The last `Date` and its second: formatted once a second, not once a request.
     date: Mutex<(i64, HeaderValue)>,
 }
 
 impl Headers {
     /// For a listener with or without TLS, with the operator's own headers.
-    pub fn new(clock: Clock, tls: bool, custom: Vec<(HeaderName, HeaderValue)>) -> Headers {
+    pub fn new(clock: Clock, tls: bool, custom: Vec<Custom>) -> Headers {
         Headers { clock, tls, custom, date: Mutex::new((i64::MIN, HeaderValue::from_static(""))) }
     }
 
@@ -40,8 +60,8 @@ impl Headers {
         if self.tls {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
         }
-        for (name, value) in &self.custom {
-            headers.insert(name, value.clone());
+        for custom in self.custom.iter().filter(|custom| custom.0.matches(reply.status)) {
+            headers.insert(&custom.1, custom.2.clone());
         }
         for (name, value) in &reply.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
@@ -94,8 +114,17 @@ mod tests {
     #[test]
     fn every_answer_has_them() {
         let show = |tls| {
-            let custom = vec![(HeaderName::from_static("x-site"), HeaderValue::from_static("a"))];
-            let headers = Headers::new(Clock::new(Fixed), tls, custom);
+            let own = [
+                (ForStatus::One(404), "X-Site", "not found"),
+                (ForStatus::Any, "X-Site", "any"),
+                (ForStatus::Class(2), "X-Site", "a"),
+                (ForStatus::Class(4), "X-Site", "refused"),
+            ];
+            let own: Vec<_> = own.map(|(status, name, value)| (status, name.into(), value.into())).into();
+            let headers = Headers::new(Clock::new(Fixed), tls, parse(&own).unwrap());
+            for (status, site) in [(204, "a"), (301, "any"), (403, "refused"), (404, "not found")] {
+                assert_eq!(headers.apply(Reply::json(status, "")).headers()["x-site"], site);
+            }
             let response = headers.apply(Reply::json(200, "{}").with_header("Retry-After", "1"));
             let mut lines: Vec<String> =
                 response.headers().iter().map(|(k, v)| format!("{k}: {}", v.to_str().unwrap())).collect();

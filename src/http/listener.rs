@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::HeaderName;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::core::Client;
+use crate::config::listener::{ForwardedFor, ProxyProtocol};
+use crate::core::{Access, Client};
 use crate::runtime::net::Peer;
 use crate::runtime::{Listener, Runtime, Stream};
 use crate::telemetry::{Figure, Metrics};
@@ -20,8 +19,8 @@ use crate::telemetry::{Figure, Metrics};
 use super::Handler;
 use super::body::Budget;
 use super::connection::{self, Limits};
-use super::headers::Headers;
-use super::proxy_protocol::{self, ProxyOptions};
+use super::headers::{self, ForStatus, Headers};
+use super::proxy_protocol;
 use super::router::Canonical;
 use super::service::Service;
 use super::tls::{Tls, TlsError, TlsOptions};
@@ -62,10 +61,18 @@ pub struct ListenerOptions {
     pub max_connections: usize,
     /// A connection without a request under way is closed after this.
     pub idle_time: Duration,
-    /// The operator's own headers on each answer.
-    pub headers: Vec<(String, String)>,
+    /// From a request's first byte to the end of its head.
+    pub head_time: Duration,
+    /// The operator's own headers: for which answers, name, value. A later one replaces an earlier one.
+    pub headers: Vec<(ForStatus, String, String)>,
     /// Whether and from whom a PROXY header is taken.
-    pub proxy: Option<ProxyOptions>,
+    pub proxy: Option<ProxyProtocol>,
+    /// Whether and from whom `X-Forwarded-For` is taken.
+    pub forwarded_for: Option<ForwardedFor>,
+    /// What is served without a token.
+    pub access: Access,
+    /// What begins with one of these paths is answered with 405.
+    pub closed: Vec<&'static str>,
 }
 
 impl ListenerOptions {
@@ -79,8 +86,12 @@ impl ListenerOptions {
             max_request_duration: limits::REQUEST_DURATION,
             max_connections: limits::CONNECTIONS,
             idle_time: limits::IDLE_TIME,
+            head_time: limits::HEAD_TIME,
             headers: Vec::new(),
             proxy: None,
+            forwarded_for: None,
+            access: Access::default(),
+            closed: Vec::new(),
         }
     }
 }
@@ -128,7 +139,8 @@ struct Running {
     local: Option<SocketAddr>,
     tls: Option<Tls>,
     service: Arc<Service>,
-    proxy: Option<ProxyOptions>,
+    proxy: Option<ProxyProtocol>,
+    access: Access,
     limits: Limits,
     free: Arc<Semaphore>,
 }
@@ -212,7 +224,8 @@ async fn bind(
     budget: &Budget,
 ) -> Result<(Listener, Arc<Running>), ListenError> {
     let address = options.address.to_string();
-    let custom = custom_headers(&options.headers, &address)?;
+    let custom =
+        headers::parse(&options.headers).map_err(|name| ListenError::Header { address: address.clone(), name })?;
     let tls = match options.tls {
         None => None,
         Some(tls) => {
@@ -236,6 +249,8 @@ async fn bind(
         max_request_size: options.max_request_size,
         max_request_duration: options.max_request_duration,
         headers: Headers::new(runtime.clock.clone(), tls.is_some(), custom),
+        forwarded_for: options.forwarded_for,
+        closed: options.closed,
         under_way: super::service::UnderWay::default(),
     });
     let running = Running {
@@ -244,21 +259,15 @@ async fn bind(
         tls,
         service,
         proxy: options.proxy,
-        limits: Limits { idle_time: options.idle_time, head_bytes: limits::HEAD_BYTES },
+        access: options.access,
+        limits: Limits {
+            idle_time: options.idle_time,
+            head_time: options.head_time.min(options.idle_time),
+            head_bytes: limits::HEAD_BYTES,
+        },
         free: Arc::new(Semaphore::new(options.max_connections)),
     };
     Ok((listener, Arc::new(running)))
-}
-
-fn custom_headers(headers: &[(String, String)], address: &str) -> Result<Vec<(HeaderName, HeaderValue)>, ListenError> {
-    let parse = |(name, value): &(String, String)| {
-        let parsed = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
-        let (Ok(parsed), Ok(value)) = parsed else {
-            return Err(ListenError::Header { address: address.to_string(), name: name.clone() });
-        };
-        Ok((parsed, value))
-    };
-    headers.iter().map(parse).collect()
 }
 
 async fn accept_loop(
@@ -309,13 +318,19 @@ fn spawn_connection(
         tokio::select! {
             biased;
             _ = broken_off => {}
-            () = serve_connection(&running, stream, peer, limits, stop) => {}
+            () = serve_connection(running, stream, peer, limits, stop) => {}
         }
         drop((ticket, place));
     });
 }
 
-async fn serve_connection(running: &Running, stream: Stream, peer: Peer, limits: Limits, stop: oneshot::Receiver<()>) {
+async fn serve_connection(
+    running: Arc<Running>,
+    stream: Stream,
+    peer: Peer,
+    limits: Limits,
+    stop: oneshot::Receiver<()>,
+) {
     let (stream, peer) = match &running.proxy {
         None => (stream, peer),
         Some(options) => {
@@ -331,8 +346,11 @@ async fn serve_connection(running: &Running, stream: Stream, peer: Peer, limits:
         }
     };
     let client = match peer {
-        Peer::Tcp(address) => Client { address: address.ip().to_canonical().to_string(), port: address.port() },
-        Peer::Unix => Client::default(),
+        Peer::Tcp(address) => {
+            let (address, port) = (address.ip().to_canonical().to_string(), address.port());
+            Client { address, port, access: running.access }
+        }
+        Peer::Unix => Client { access: running.access, ..Client::default() },
     };
     let tls = running.tls.as_ref().map(Tls::current);
     connection::serve(stream, tls, Arc::clone(&running.service), client, limits, stop).await;

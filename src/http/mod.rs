@@ -9,6 +9,7 @@ pub mod body;
 pub mod connection;
 pub mod error;
 pub mod forward;
+pub mod forwarded_for;
 pub mod headers;
 pub mod health;
 pub mod listener;

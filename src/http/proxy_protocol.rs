@@ -9,85 +9,21 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::config::listener::{ProxyBehavior, ProxyProtocol};
 use crate::runtime::Stream;
 use crate::runtime::net::Peer;
-
-/// `proxy_protocol_behavior`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behavior {
-    /// Every peer's header is believed.
-    UseAlways,
-    /// The header of an authorised peer is believed, another's is read and ignored.
-    AllowAuthorized,
-    /// A connection of a peer that is not authorised is closed.
-    DenyUnauthorized,
-}
-
-impl Behavior {
-    /// The value of the key; `None` if it is none.
-    pub fn parse(text: &str) -> Option<Behavior> {
-        match text {
-            "use_always" => Some(Behavior::UseAlways),
-            "allow_authorized" => Some(Behavior::AllowAuthorized),
-            "deny_unauthorized" => Some(Behavior::DenyUnauthorized),
-            _ => None,
-        }
-    }
-}
-
-/// An address or a block of them: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Block {
-    /// Parses an element of `proxy_protocol_authorized_addrs`; `None` if it is none.
-    pub fn parse(text: &str) -> Option<Block> {
-        let (address, bits) = text.trim().split_once('/').map_or((text.trim(), None), |(a, b)| (a, Some(b)));
-        let address: IpAddr = address.parse().ok()?;
-        let all = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(all), |bits| bits.parse().ok().filter(|bits| *bits <= all))?;
-        Some(Block { address, bits })
-    }
-
-    /// Whether the address lies in it.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(block), IpAddr::V4(address)) => {
-                let differ = block.to_bits() ^ address.to_bits();
-                self.bits == 0 || differ >> (32 - self.bits) == 0
-            }
-            (IpAddr::V6(block), IpAddr::V6(address)) => {
-                let differ = block.to_bits() ^ address.to_bits();
-                self.bits == 0 || differ >> (128 - self.bits) == 0
-            }
-            _ => false,
-        }
-    }
-}
-
-/// A listener's settings.
-#[derive(Clone, Debug)]
-pub struct ProxyOptions {
-    /// `proxy_protocol_behavior`.
-    pub behavior: Behavior,
-    /// `proxy_protocol_authorized_addrs`.
-    pub authorized: Vec<Block>,
-}
 
 /// Takes the header off a new connection and tells who the client is. A connection without one is its peer's own. The
 /// caller sets the deadline.
 ///
 /// # Errors
 /// If the peer is not authorised, or its header is broken: the connection is to be closed.
-pub async fn accept(mut stream: Stream, peer: Peer, options: &ProxyOptions) -> io::Result<(Stream, Peer)> {
+pub async fn accept(mut stream: Stream, peer: Peer, options: &ProxyProtocol) -> io::Result<(Stream, Peer)> {
     let authorized = match &peer {
         Peer::Tcp(address) => options.authorized.iter().any(|block| block.contains(address.ip())),
         Peer::Unix => true,
     };
-    if options.behavior == Behavior::DenyUnauthorized && !authorized {
+    if options.behavior == ProxyBehavior::DenyUnauthorized && !authorized {
         return Err(invalid("the peer is not in proxy_protocol_authorized_addrs"));
     }
     let mut read = BytesMut::new();
@@ -102,7 +38,7 @@ pub async fn accept(mut stream: Stream, peer: Peer, options: &ProxyOptions) -> i
             }
         }
     };
-    let believed = options.behavior == Behavior::UseAlways || authorized;
+    let believed = options.behavior == ProxyBehavior::UseAlways || authorized;
     let mut told = None;
     if let Some((len, client)) = header {
         read.advance(len);
@@ -238,12 +174,13 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::config::Cidr;
 
-    async fn accepted(sent: &[u8], behavior: Behavior, authorized: &str) -> io::Result<(String, Vec<u8>)> {
+    async fn accepted(sent: &[u8], behavior: ProxyBehavior, authorized: &str) -> io::Result<(String, Vec<u8>)> {
         let (mut near, far) = tokio::io::duplex(8192);
         near.write_all(sent).await?;
         drop(near);
-        let options = ProxyOptions { behavior, authorized: Block::parse(authorized).into_iter().collect() };
+        let options = ProxyProtocol { behavior, authorized: Cidr::parse(authorized).into_iter().collect() };
         let peer = Peer::Tcp("10.0.0.9:5".parse().unwrap());
         let (mut stream, peer) = accept(Box::new(far), peer, &options).await?;
         let mut rest = Vec::new();
@@ -266,15 +203,15 @@ mod tests {
         let mut second = v2(0x21, 0x11, &[192, 0, 2, 1, 192, 0, 2, 2, 0x03, 0xe8, 0x01, 0xbb, 9, 9]);
         second.extend(b"GET");
         for sent in [&v1[..], &second] {
-            assert_eq!(accepted(sent, Behavior::UseAlways, "").await.unwrap(), told);
-            assert_eq!(accepted(sent, Behavior::AllowAuthorized, "10.0.0.0/8").await.unwrap(), told);
-            assert_eq!(accepted(sent, Behavior::DenyUnauthorized, "10.0.0.9").await.unwrap(), told);
-            let ignored = accepted(sent, Behavior::AllowAuthorized, "10.1.0.0/16").await.unwrap();
+            assert_eq!(accepted(sent, ProxyBehavior::UseAlways, "").await.unwrap(), told);
+            assert_eq!(accepted(sent, ProxyBehavior::AllowAuthorized, "10.0.0.0/8").await.unwrap(), told);
+            assert_eq!(accepted(sent, ProxyBehavior::DenyUnauthorized, "10.0.0.9").await.unwrap(), told);
+            let ignored = accepted(sent, ProxyBehavior::AllowAuthorized, "10.1.0.0/16").await.unwrap();
             assert_eq!(ignored, ("Tcp(10.0.0.9:5)".to_string(), b"GET".to_vec()));
-            assert!(accepted(sent, Behavior::DenyUnauthorized, "10.1.0.0/16").await.is_err());
+            assert!(accepted(sent, ProxyBehavior::DenyUnauthorized, "10.1.0.0/16").await.is_err());
         }
         for plain in [&b"GET / HTTP/1.1\r\n"[..], b"P", b"", b"\x16\x03", &v2(0x20, 0, b""), b"PROXY UNKNOWN\r\n"] {
-            assert_eq!(accepted(plain, Behavior::UseAlways, "").await.unwrap().0, "Tcp(10.0.0.9:5)");
+            assert_eq!(accepted(plain, ProxyBehavior::UseAlways, "").await.unwrap().0, "Tcp(10.0.0.9:5)");
         }
         for broken in [
             &b"PROXY TCP4 x y 1 2\r\n"[..],
@@ -283,18 +220,7 @@ mod tests {
             &v2(0x31, 0x11, &[0; 12]),
             &v2(0x21, 0x11, &[0; 4]),
         ] {
-            assert!(accepted(broken, Behavior::UseAlways, "").await.is_err(), "{broken:?}");
-        }
-    }
-
-    #[test]
-    fn blocks() {
-        let inside = |block: &str, address: &str| Block::parse(block).unwrap().contains(address.parse().unwrap());
-        assert!(inside("10.0.0.0/8", "10.255.0.1") && !inside("10.0.0.0/8", "11.0.0.1"));
-        assert!(inside("0.0.0.0/0", "1.2.3.4") && inside("192.0.2.1", "::ffff:192.0.2.1"));
-        assert!(inside("fd00::/8", "fd12::1") && !inside("fd00::/8", "fe80::1") && !inside("::/0", "1.2.3.4"));
-        for bad in ["", "10.0.0.0/33", "host", "10.0.0.0/x", "10.0.0/8"] {
-            assert_eq!(Block::parse(bad), None, "{bad}");
+            assert!(accepted(broken, ProxyBehavior::UseAlways, "").await.is_err(), "{broken:?}");
         }
     }
 

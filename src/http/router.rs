@@ -44,6 +44,9 @@ pub struct Head {
 /// The refusal to answer with.
 pub fn head(parts: &Parts, canonical: Canonical) -> Result<Head, Refusal> {
     let path = api_path(parts)?;
+    if let Some(better) = without_empty_segments(parts) {
+        return Err(Refusal::Moved(better));
+    }
     let query = query_pairs(parts.uri.query().unwrap_or(""))?;
     let is_get = matches!(parts.method, Method::GET | Method::HEAD);
     let operation = operation(&parts.method, &query)?;
@@ -104,7 +107,29 @@ fn api_path(parts: &Parts) -> Result<&str, Refusal> {
     if parts.uri.path_and_query().is_some_and(|text| text.as_str().len() > limits::PATH_BYTES) {
         return Err(Refusal::TooLong("path"));
     }
-    parts.uri.path().strip_prefix("/v1/").ok_or(Refusal::NoSuchPath)
+    parts.uri.path().trim_start_matches('/').strip_prefix("v1/").ok_or(Refusal::NoSuchPath)
+}
+
+/// Path and query with single slashes, for the scripts that write `$VAULT_ADDR/v1/...` with an address that ends in one;
+/// `None` if it has no others. Never two slashes at the start: that would lead to another host.
+fn without_empty_segments(parts: &Parts) -> Option<String> {
+    let path = parts.uri.path();
+    if !path.contains("//") || !path.is_ascii() {
+        return None;
+    }
+    let mut better = String::with_capacity(path.len());
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        better.push('/');
+        better.push_str(segment);
+    }
+    if path.ends_with('/') {
+        better.push('/');
+    }
+    if let Some(query) = parts.uri.query() {
+        better.push('?');
+        better.push_str(query);
+    }
+    Some(better)
 }
 
 fn operation(method: &Method, query: &[(String, String)]) -> Result<Operation, Refusal> {
@@ -320,6 +345,20 @@ mod tests {
         for (method, uri, body, expected) in table {
             assert_eq!(shown(method, uri, body), expected, "{method} {uri}");
         }
+    }
+
+    #[test]
+    fn doubled_slashes_lead_to_the_path_without_them() {
+        for (uri, better) in [
+            ("//v1/a/b", "/v1/a/b"),
+            ("/v1//a///b//?x=//", "/v1/a/b/?x=//"),
+            ("/v1/a//../b", "/v1/a/../b"),
+            ("/v1/%2F//a", "/v1/%2F/a"),
+        ] {
+            let refusal = routed("GET", uri, &[], "").unwrap_err();
+            assert_eq!(refusal, Refusal::Moved(better.into()), "{uri}");
+        }
+        assert_eq!(shown("GET", "//v2//a", ""), "NoSuchPath");
     }
 
     #[test]

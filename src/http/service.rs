@@ -11,14 +11,17 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::Body;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::core::{Client, Error, Request, Response, Result};
+use crate::config::listener::ForwardedFor;
+use crate::core::{Client, Error, Operation, Request, Response, Result};
 use crate::limits::http as limits;
 use crate::runtime::{Clock, Entropy, Offload, Pool};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Figure, Metrics};
 
 use super::body::{Budget, Held};
 use super::error::{self, Refusal};
+use super::forwarded_for;
 use super::headers::Headers;
 use super::reply::Reply;
 use super::router::Canonical;
@@ -46,6 +49,10 @@ pub struct Service {
     pub max_request_duration: Duration,
     /// Headers of all answers.
     pub headers: Headers,
+    /// Whether and from whom `X-Forwarded-For` is taken.
+    pub forwarded_for: Option<ForwardedFor>,
+    /// What begins with one of these paths is not served here.
+    pub closed: Vec<&'static str>,
     /// Requests under way here.
     pub under_way: UnderWay,
 }
@@ -87,11 +94,12 @@ impl Drop for Counted<'_> {
 }
 
 impl Service {
-    /// Serves one request; never fails and never panics.
+    /// Serves one request; never fails and never panics. `place` is given back when nothing of it runs any more.
     pub async fn serve<B>(
         self: Arc<Self>,
         client: Client,
         request: http::Request<B>,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Result<http::Response<Full<Bytes>>, Infallible>
     where
         B: Body<Data = Bytes>,
@@ -102,35 +110,51 @@ impl Service {
             let busy = Refusal::Core(Error::Unavailable("too many requests at once".to_string()));
             return Ok(self.headers.apply(busy.reply(&id)));
         }
-        let reply = match AssertUnwindSafe(self.answer(&id, client, request)).catch_unwind().await {
+        let reply = match AssertUnwindSafe(self.answer(&id, client, request, place)).catch_unwind().await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => refusal.reply(&id),
-            Err(_) => error::panicked(&id),
+            Err(_) => {
+                self.metrics.add(Figure::HttpPanics, 1);
+                error::panicked(&id)
+            }
         };
         counted.give_way().await;
         Ok(self.headers.apply(reply))
     }
 
-    async fn answer<B>(&self, id: &str, client: Client, request: http::Request<B>) -> Result<Reply, Refusal>
+    async fn answer<B>(
+        &self,
+        id: &str,
+        client: Client,
+        request: http::Request<B>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Reply, Refusal>
     where
         B: Body<Data = Bytes>,
     {
         let (parts, body) = request.into_parts();
+        let client = match &self.forwarded_for {
+            None => client,
+            Some(options) => forwarded_for::client(client, &parts.headers, options).map_err(Refusal::invalid)?,
+        };
         let head = router::head(&parts, self.canonical)?;
         // Held as long as the head is.
         let _share = self.budget.head(&parts.headers)?;
-        if head.path == HEALTH {
+        if head.path == HEALTH && head.operation != Operation::Help {
             return match head.is_get {
                 true => Ok(health::reply(&self.handler.health(), &head.query, self.clock.now())),
                 false => Err(Refusal::NoSuchMethod),
             };
+        }
+        if self.closed.iter().any(|family| head.path.starts_with(family)) {
+            return Err(Refusal::NoSuchMethod);
         }
         let no_forwarding = head.no_forwarding;
         let is_stream = self.handler.is_stream(head.operation, &head.path);
         let deadline = (!is_stream).then(|| tokio::time::Instant::now() + self.max_request_duration);
         let read = super::body::read(body, self.max_request_size, &self.budget);
         let body = match by(deadline, read).await {
-            Some(body) => Arc::new(body?),
+            Some(body) => Arc::new(body?.with(place)),
             None => return Err(Refusal::SlowBody),
         };
         let request = self.request(head, id, &parts.headers, &body, client.clone()).await?;
@@ -186,7 +210,10 @@ impl Service {
         });
         match by(deadline, forwarded).await {
             None => Ok(error::timed_out(id)),
-            Some(Err(_)) => Ok(error::panicked(id)),
+            Some(Err(_)) => {
+                self.metrics.add(Figure::HttpPanics, 1);
+                Ok(error::panicked(id))
+            }
             Some(Ok(Ok(answer))) => Ok(answer),
             Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
         }
@@ -208,15 +235,20 @@ pub async fn run(
     request: Request,
     held: Option<Arc<Held>>,
 ) -> Result<Result<Response>, Died> {
-    let (handler, metrics) = (Arc::clone(handler), metrics.clone());
+    let client = request.client.address.as_str();
+    tracing::debug!(target: "http", request_id = request.id, client, operation = ?request.operation, "request");
+    let (handler, counted) = (Arc::clone(handler), metrics.clone());
     let task = tokio::spawn(async move {
-        let under_way = metrics.request_started();
+        let under_way = counted.request_started();
         let outcome = handler.handle(request).await;
         under_way.done();
         drop(held);
         outcome
     });
-    task.await.map_err(|_| Died)
+    task.await.map_err(|_| {
+        metrics.add(Figure::HttpPanics, 1);
+        Died
+    })
 }
 
 /// `None` if the deadline came first.

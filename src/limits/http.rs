@@ -69,8 +69,12 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A connection on which no request is under way, or whose next request's head is not complete, is closed after this.
 pub const IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// From a request's first byte to the end of its head, where a listener does not say otherwise.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
 /// Pause after an error of accept (out of file descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Requests under way on one HTTP/2 connection.
+/// Requests under way on one HTTP/2 connection, those included that the client has given up and that run to their end all
+/// the same.
 pub const HTTP2_STREAMS: u32 = 250;

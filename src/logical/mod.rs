@@ -8,6 +8,6 @@ pub mod response;
 pub mod route;
 
 pub use error::{Error, Result};
-pub use request::{Client, Operation, Request};
+pub use request::{Access, Client, Operation, Request};
 pub use response::{Auth, Raw, Response, WrapInfo};
 pub use route::Route;

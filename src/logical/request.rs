@@ -34,6 +34,17 @@ pub struct Client {
     pub address: String,
     /// The client's port.
     pub port: u16,
+    /// What the listener that it came by opens without a token.
+    pub access: Access,
+}
+
+/// What a listener serves to whoever asks, token or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Access {
+    /// `sys/metrics`.
+    pub metrics: bool,
+    /// `sys/in-flight-req`.
+    pub in_flight_requests: bool,
 }
 
 /// A request.

@@ -133,8 +133,8 @@ impl Route {
         self.verbs.iter().any(|verb| verb.operation == asked)
     }
 
-    /// What stands for the pattern's names in `path`; `None` if it does not fit. A slash at the end of a folder's path
-    /// makes no difference.
+    /// What stands for the pattern's names in `path`; `None` if it does not fit. A slash at the end makes no difference
+    /// where there is something to list. Nowhere else: a policy that denies `a` says nothing of `a/`.
     fn params<'a>(&self, path: &'a str) -> Option<Params<'a>> {
         let mut params = Params::new();
         let mut rest = Some(path);
@@ -142,7 +142,7 @@ impl Route {
             let here = rest?;
             if part.ends_with("...}") {
                 let after = self.pattern.split_once("...}").map_or("", |(_, after)| after);
-                let all = if after.is_empty() { here } else { here.trim_end_matches('/').strip_suffix(after)? };
+                let all = if after.is_empty() { here } else { here.strip_suffix(after)? };
                 params.push(all);
                 return (after.is_empty() || !all.is_empty()).then_some(params);
             }
@@ -158,7 +158,11 @@ impl Route {
             }
             rest = after;
         }
-        rest.is_none_or(str::is_empty).then_some(params)
+        match rest {
+            None => Some(params),
+            Some("") if self.serves(Operation::List) => Some(params),
+            Some(_) => None,
+        }
     }
 }
 
@@ -170,8 +174,10 @@ mod tests {
         Route { pattern, about: "", verbs: &[], fields: &[] }
     }
 
+    const LIST: &[Verb] = &[Verb { operation: Operation::List, about: "", answer: &[] }];
+
     static ROUTES: [Route; 6] = [
-        route("roles"),
+        Route { verbs: LIST, ..route("roles") },
         route("roles/{name}"),
         route("roles/{name}/id"),
         route("data/{path...}"),
@@ -191,7 +197,7 @@ mod tests {
         assert_eq!(found("mounts/a/b/tune"), Some(("mounts/{path...}/tune", "a/b".into())));
         assert_eq!(found("mounts/tune"), Some(("mounts/{path...}", "tune".into())));
         assert_eq!(found("mounts/a/"), Some(("mounts/{path...}", "a/".into())));
-        for lost in ["", "role", "roles/a/b", "roles//id", "data"] {
+        for lost in ["", "role", "roles/a/", "roles/a/id/", "roles/a/b", "roles//id", "data"] {
             assert_eq!(found(lost), None, "{lost}");
         }
     }

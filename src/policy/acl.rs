@@ -132,14 +132,19 @@ impl Acl {
         self.obeyed(path, true).map_or_else(|| Capabilities::default().names(), |rule| rule.capabilities.names())
     }
 
-    /// What `sys/internal/ui/resultant-acl` answers: capabilities by exact path and by pattern.
+    /// What `sys/internal/ui/resultant-acl` answers: capabilities by exact path, and by the beginning of paths, without its
+    /// star, or by a pattern with `+`.
     pub fn resultant(&self) -> Value {
         if self.root {
             return serde_json::json!({ "root": true });
         }
         let shown = |rule: &Rule| serde_json::json!({ "capabilities": rule.capabilities.names() });
         let exact: Map<String, Value> = self.exact.iter().map(|(path, rule)| (path.to_string(), shown(rule))).collect();
-        let patterns = self.patterns.iter().map(|(pattern, rule)| (pattern.to_string(), shown(rule)));
+        let key = |pattern: String| match pattern.strip_suffix('*') {
+            Some(beginning) if !pattern.contains('+') => beginning.to_string(),
+            _ => pattern,
+        };
+        let patterns = self.patterns.iter().map(|(pattern, rule)| (key(pattern.to_string()), shown(rule)));
         serde_json::json!({ "root": false, "exact_paths": exact, "glob_paths": patterns.collect::<Map<String, Value>>() })
     }
 

@@ -5,7 +5,8 @@
 //!
 //! The file `peers` also keeps the highest start counter seen of each incarnation. A start raises the counter before
 //! the first hello, so each counter belongs to one process: a lower one, or the same one from another process, is a
-//! copied or rolled-back directory (cluster-protocol, section 1).
+//! copied or rolled-back directory (cluster-protocol, section 1). And it keeps what this node, as leader, has seen each
+//! incarnation acknowledge: one that starts with less has lost what it had promised, whatever its files look like.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::{Grant, PublicKey, SignatureBytes};
 use super::identity::{Cluster, Identity};
 use super::node_file;
-use super::types::Incarnation;
+use super::types::{Incarnation, LogId};
 use crate::runtime::Runtime;
 
 /// An address, signed by the incarnation that can be reached there.
@@ -84,10 +85,39 @@ pub struct Start {
     pub term: u64,
 }
 
-/// The hello is of a directory that is a copy, or older than what has been seen of it.
+/// Why a directory must not take part as the incarnation that it says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this directory is a copy, or older than what the cluster has seen; wipe it and rejoin")]
-pub struct Outdated;
+pub enum Unsound {
+    /// It is a copy, or older than what has been seen of it.
+    #[error("this directory is a copy, or older than what the cluster has seen; wipe it and rejoin")]
+    Outdated,
+    /// Its log ends before what it has acknowledged to this node.
+    #[error(
+        "the log is damaged: it ends at {}, but this node had acknowledged {acked}; wipe the directory and rejoin",
+        shown(.last)
+    )]
+    LogLost {
+        /// Where its log ends.
+        last: Option<LogId>,
+        /// What it had acknowledged.
+        acked: LogId,
+    },
+}
+
+fn shown(id: &Option<LogId>) -> String {
+    id.as_ref().map_or_else(|| "its very beginning".to_string(), ToString::to_string)
+}
+
+/// The most that an incarnation has acknowledged to this node as its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Acked {
+    /// Its start counter then.
+    counter: u64,
+    /// The term that this node led in. Only a leader of a higher one could have taken anything back.
+    term: u64,
+    /// What was durable there.
+    log: LogId,
+}
 
 /// The address book of one node. Cheap to clone; shared.
 #[derive(Clone)]
@@ -103,7 +133,10 @@ struct Shared {
 #[derive(Default)]
 struct Entries {
     of: BTreeMap<Incarnation, Entry>,
+    /// Something is to be written soon.
     dirty: bool,
+    /// Acknowledgements have come, which are written now and then.
+    acked: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +145,7 @@ struct Entry {
     nonce: Option<u64>,
     term: u64,
     card: Option<PeerCard>,
+    acked: Option<Acked>,
 }
 
 impl AddressBook {
@@ -129,7 +163,7 @@ impl AddressBook {
                 BTreeMap::new()
             }),
         };
-        let entries = Mutex::new(Entries { of, dirty: false });
+        let entries = Mutex::new(Entries { of, ..Entries::default() });
         let changed = tokio::sync::Notify::new();
         Ok(AddressBook(Arc::new(Shared { runtime: runtime.clone(), path, entries, changed })))
     }
@@ -183,22 +217,50 @@ impl AddressBook {
         true
     }
 
-    /// Takes in the start that a member's authenticated hello tells.
+    /// Takes in the start that a member's authenticated hello tells, and where its log ended then.
     ///
     /// # Errors
-    /// If it is older than what was seen, or the same start from another process.
-    pub fn observe(&self, incarnation: Incarnation, start: Start) -> Result<(), Outdated> {
+    /// If it is older than what was seen, or the same start from another process, or has lost what it acknowledged.
+    pub fn observe(&self, incarnation: Incarnation, start: Start, last_log: Option<LogId>) -> Result<(), Unsound> {
         let mut entries = self.entries();
         let entry = entries.of.entry(incarnation).or_default();
         let doubled = entry.counter == start.counter && entry.nonce.is_some_and(|nonce| nonce != start.nonce);
         if start.counter < entry.counter || doubled || start.term < entry.term {
-            return Err(Outdated);
+            return Err(Unsound::Outdated);
+        }
+        // What came after its start is not in its hello; what a later leader may have taken back is nobody's loss.
+        if let Some(acked) = entry.acked
+            && start.counter > acked.counter
+            && start.term <= acked.term
+            && last_log < Some(acked.log)
+        {
+            return Err(Unsound::LogLost { last: last_log, acked: acked.log });
         }
         if (entry.counter, entry.nonce, entry.term) != (start.counter, Some(start.nonce), start.term) {
             (entry.counter, entry.nonce, entry.term) = (start.counter, Some(start.nonce), start.term);
             self.touch(entries);
         }
         Ok(())
+    }
+
+    /// Takes in that a follower has made everything up to `log` durable, told to this node as leader in `term`. Kept in
+    /// memory at once, and in the file soon.
+    pub fn acknowledged(&self, incarnation: Incarnation, term: u64, log: LogId) {
+        let mut entries = self.entries();
+        // Who acknowledges has said hello.
+        let Some(entry) = entries.of.get_mut(&incarnation) else { return };
+        if entry.acked.is_none_or(|acked| (acked.term, acked.log) < (term, log)) {
+            entry.acked = Some(Acked { counter: entry.counter, term, log });
+            entries.acked = true;
+        }
+    }
+
+    /// Has acknowledgements written that are in memory only.
+    pub fn keep_acknowledged(&self) {
+        let entries = self.entries();
+        if entries.acked {
+            self.touch(entries);
+        }
     }
 
     /// Drops what is known of a removed incarnation.
@@ -219,7 +281,7 @@ impl AddressBook {
             if !entries.dirty {
                 return Ok(());
             }
-            entries.dirty = false;
+            (entries.dirty, entries.acked) = (false, false);
             node_file::encode(MAGIC, &entries.of)
         };
         let written = self.0.runtime.disk.replace(&self.0.path, bytes).await;
@@ -302,21 +364,52 @@ mod tests {
         book.save().await.unwrap();
         let again = AddressBook::open(&runtime, directory.path()).await.unwrap();
         assert_eq!(again.address(b.incarnation()).as_deref(), Some("b:2"));
-        assert_eq!(again.observe(b.incarnation(), Start { counter: 1, nonce: 1, term: 0 }), Err(Outdated));
+        assert_eq!(
+            again.observe(b.incarnation(), Start { counter: 1, nonce: 1, term: 0 }, None),
+            Err(Unsound::Outdated)
+        );
     }
 
     #[tokio::test]
     async fn older_and_doubled_starts_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let book = AddressBook::open(&Runtime::real(), directory.path()).await.unwrap();
-        let start = |counter, nonce, term| Start { counter, nonce, term };
-        assert_eq!(book.observe(7, start(3, 10, 5)), Ok(()));
-        assert_eq!(book.observe(7, start(3, 10, 5)), Ok(()));
-        assert_eq!(book.observe(7, start(3, 11, 5)), Err(Outdated));
-        assert_eq!(book.observe(7, start(2, 10, 5)), Err(Outdated));
-        assert_eq!(book.observe(7, start(4, 12, 4)), Err(Outdated));
-        assert_eq!(book.observe(7, start(4, 12, 5)), Ok(()));
-        assert_eq!(book.observe(8, start(1, 1, 0)), Ok(()));
+        let observe = |id, counter, nonce, term| book.observe(id, Start { counter, nonce, term }, None);
+        assert_eq!(observe(7, 3, 10, 5), Ok(()));
+        assert_eq!(observe(7, 3, 10, 5), Ok(()));
+        assert_eq!(observe(7, 3, 11, 5), Err(Unsound::Outdated));
+        assert_eq!(observe(7, 2, 10, 5), Err(Unsound::Outdated));
+        assert_eq!(observe(7, 4, 12, 4), Err(Unsound::Outdated));
+        assert_eq!(observe(7, 4, 12, 5), Ok(()));
+        assert_eq!(observe(8, 1, 1, 0), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_lost_what_it_acknowledged_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = Runtime::real();
+        let book = AddressBook::open(&runtime, directory.path()).await.unwrap();
+        let id = |term: u64, index| LogId { leader_id: term.into(), index };
+        let start = |counter, term| Start { counter, nonce: counter, term };
+        book.acknowledged(7, 5, id(5, 9));
+        assert_eq!(book.observe(7, start(1, 5), Some(id(4, 2))), Ok(()), "nothing is known of who never said hello");
+        book.acknowledged(7, 5, id(5, 20));
+        book.acknowledged(7, 5, id(5, 10));
+        // The same process dials again: its hello tells of its start.
+        assert_eq!(book.observe(7, start(1, 5), Some(id(4, 2))), Ok(()));
+        book.keep_acknowledged();
+        book.save().await.unwrap();
+        let again = AddressBook::open(&runtime, directory.path()).await.unwrap();
+        for book in [&book, &again] {
+            for (last, term) in [(Some(id(5, 19)), 5), (Some(id(4, 30)), 5), (None, 5), (Some(id(5, 19)), 5)] {
+                let lost = Err(Unsound::LogLost { last, acked: id(5, 20) });
+                assert_eq!(book.observe(7, start(2, term), last), lost, "{last:?} {term}");
+            }
+        }
+        // A later leader may have taken it back.
+        assert_eq!(again.observe(7, start(2, 6), Some(id(5, 19))), Ok(()));
+        assert_eq!(book.observe(7, start(2, 5), Some(id(5, 20))), Ok(()));
+        assert_eq!(book.observe(7, start(3, 5), Some(id(6, 12))), Ok(()));
     }
 
     #[tokio::test]

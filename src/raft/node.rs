@@ -20,7 +20,7 @@ use super::state::State;
 use super::state_machine::StateMachine;
 use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
-use super::types::{Incarnation, Member, TypeConfig};
+use super::types::{Incarnation, LogId, Member, TypeConfig};
 use crate::limits;
 use crate::runtime::{Runtime, UnixTime};
 
@@ -310,6 +310,18 @@ impl Raft {
     /// How long the log's writes and syncs have taken.
     pub fn syncs(&self) -> super::log::Figures {
         self.0.log.syncs()
+    }
+
+    /// Where the log ends: what this node has been sent so far, committed or not.
+    pub fn log_end(&self) -> Option<LogId> {
+        self.0.log.last()
+    }
+
+    /// Whether a log that ended at `end` held the entry that is at `index` now. An entry of a later term has replaced
+    /// what was there then.
+    pub fn log_held(&self, end: Option<LogId>, index: u64) -> bool {
+        let term = self.0.log.term_at(index);
+        end.is_some_and(|end| index <= end.index && term.is_none_or(|term| term <= end.leader_id.term))
     }
 
     /// Disk use of the log in bytes.

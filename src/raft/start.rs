@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openraft::storage::RaftLogStorage;
-
 use super::Raft;
 use super::identity::{Identity, IdentityError};
 use super::log::{self, Log};
@@ -13,7 +11,8 @@ use super::observe;
 use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
-use super::transport::{Kind, Transport, TransportConfig};
+use super::transport::{Event, Kind, Transport, TransportConfig};
+use super::types::LogId;
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -78,7 +77,12 @@ impl Raft {
         let Setup { options, label, node_key_path, listen, advertise, engine, engine_dir, .. } = setup;
         let Setup { log, background_flush, transport, .. } = setup;
         let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
-        let log = Log::open(runtime, &options.data_dir.join("raft").join("log"), log).await?;
+        let log_dir = options.data_dir.join("raft").join("log");
+        let log = Log::open(runtime, &log_dir, log).await?;
+        if log.is_new() && identity.cluster().is_some() {
+            let what = "it is not there, although this node belongs to a cluster".to_string();
+            return Err(log::OpenError::Lost { dir: log_dir, what }.into());
+        }
         let log_sync: LogSync = {
             let log = log.clone();
             Arc::new(move |index| {
@@ -92,12 +96,22 @@ impl Raft {
         state_options.background_flush = background_flush;
         let (machine, state) = StateMachine::open(runtime, &options.data_dir, state_options, log_sync).await?;
         observe::tell_start(runtime, &identity, &log, &state);
+        let last_log = log.last();
+        if machine.outruns(last_log) {
+            let what = format!("it ends at {}, before what the state holds", Shown(last_log));
+            return Err(log::OpenError::Lost { dir: log_dir, what }.into());
+        }
         let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
             .await
             .map_err(|error| StartError::Listen { address: listen, error })?;
         let (_, term_at_start) = log.found();
-        let last_log = log.clone().get_log_state().await.map_err(|error| StartError::Raft(error.to_string()))?;
-        transport.set_log_facts(term_at_start, last_log.last_log_id);
+        transport.set_log_facts(term_at_start, last_log);
+        let (disowned, shown) = (log.clone(), log_dir.display().to_string());
+        transport.on_event(Arc::new(move |event| {
+            if let Event::LogLost(reason) = event {
+                disowned.disown(&format!("{shown}: {reason}"));
+            }
+        }));
         let config = settings::config(&label, options.timing, APPEND_ENTRIES_MAX);
         let config = config.validate().map_err(|error| StartError::Raft(error.to_string()))?;
         let network = transport.network();
@@ -154,5 +168,17 @@ impl Raft {
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;
+    }
+}
+
+/// Where a log ends, in words.
+struct Shown(Option<LogId>);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(id) => id.fmt(f),
+            None => f.write_str("its very beginning"),
+        }
     }
 }

@@ -118,6 +118,13 @@ impl StateMachine {
         Ok((machine, state))
     }
 
+    /// Whether this state was flushed with more than a log that ends at `last` holds: the log has lost that. The state of
+    /// a snapshot is ahead of its log until openraft has purged that.
+    pub fn outruns(&self, last: Option<LogId>) -> bool {
+        let snapshot = self.store.newest().and_then(|newest| newest.manifest().meta.applied);
+        self.meta.applied > last.max(snapshot)
+    }
+
     /// Applies entries that follow the applied index, as one commit, and shows it to readers.
     ///
     /// # Errors

@@ -25,6 +25,21 @@ pub enum Peer {
     Unix,
 }
 
+/// One address of a network interface of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The interface's name.
+    pub name: String,
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// How many of its bits are the network's.
+    pub prefix: u8,
+    /// Whether the interface is up.
+    pub is_up: bool,
+    /// Whether the default route leads through it.
+    pub is_default: bool,
+}
+
 /// What a world has to offer as a network.
 pub trait NetworkSource: Send + Sync + 'static {
     /// Connects to `host:port` (a name, an IPv4 address or a bracketed IPv6 address). The caller sets the deadline.
@@ -35,6 +50,10 @@ pub trait NetworkSource: Send + Sync + 'static {
     fn listen_unix(&self, path: &Path, mode: u32) -> io::Result<Listener>;
     /// Connects to a unix socket.
     fn connect_unix(&self, path: &Path) -> BoxFuture<'static, io::Result<Stream>>;
+    /// The addresses of this machine; none in a simulation.
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a world has to offer as a listener.
@@ -93,6 +112,11 @@ impl Network {
     /// Connects to a unix socket.
     pub async fn connect_unix(&self, path: &Path) -> io::Result<Stream> {
         self.0.connect_unix(path).await
+    }
+
+    /// The addresses of this machine.
+    pub fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        self.0.interfaces()
     }
 }
 

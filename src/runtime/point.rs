@@ -41,3 +41,33 @@ pub(crate) fn plant_here(name: &'static str) {
 pub const fn mutant(_name: &str) -> bool {
     false
 }
+
+/// Panics where a test asks for it: the variable `HOLDFAST_TEST_PANIC_AT` names the place. Only builds with debug
+/// assertions have such places; in a release build this is nothing.
+#[cfg(debug_assertions)]
+pub fn panic_at(place: &str) {
+    static ASKED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let asked = ASKED.get_or_init(|| std::env::var("HOLDFAST_TEST_PANIC_AT").ok());
+    assert!(asked.as_deref() != Some(place), "a test asked for this");
+}
+
+/// Ends the process at once, as a crash would, where a test asks for it: `HOLDFAST_TEST_DIE_AT` names the place. Only in
+/// builds with debug assertions.
+#[cfg(debug_assertions)]
+pub fn die_at(place: &str) {
+    static ASKED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let asked = ASKED.get_or_init(|| std::env::var("HOLDFAST_TEST_DIE_AT").ok());
+    if asked.as_deref() == Some(place) {
+        std::process::exit(99);
+    }
+}
+
+/// Nothing, in this build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn panic_at(_place: &str) {}
+
+/// Nothing, in this build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn die_at(_place: &str) {}

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use nix::sys::socket::SockaddrStorage;
 use tokio::sync::Semaphore;
 
 use super::clock::{ClockSource, UnixTime};
 use super::disk::{DiskSource, Entry, FileSource, Open};
-use super::net::{Listener, ListenerSource, NetworkSource, Peer, Stream};
+use super::net::{Interface, Listener, ListenerSource, NetworkSource, Peer, Stream};
 use super::offload::{Job, Offload, OffloadSource, Pool};
 use super::{Clock, Disk, Entropy, Network, Runtime, Trace};
 
@@ -345,6 +346,41 @@ impl NetworkSource for RealNetwork {
         let path = path.to_path_buf();
         Box::pin(async move { Ok(Box::new(tokio::net::UnixStream::connect(path).await?) as Stream) })
     }
+
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        let default = default_interfaces();
+        let one = |found: nix::ifaddrs::InterfaceAddress| {
+            let ip = |address: &SockaddrStorage| match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+                (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+                (_, Some(v6)) => Some(IpAddr::V6(v6.ip())),
+                _ => None,
+            };
+            let prefix = match found.netmask.as_ref().and_then(ip) {
+                Some(IpAddr::V4(mask)) => mask.to_bits().count_ones(),
+                Some(IpAddr::V6(mask)) => mask.to_bits().count_ones(),
+                None => 0,
+            };
+            Some(Interface {
+                address: found.address.as_ref().and_then(ip)?,
+                prefix: u8::try_from(prefix).unwrap_or(0),
+                is_up: found.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP),
+                is_default: default.contains(&found.interface_name),
+                name: found.interface_name,
+            })
+        };
+        Ok(nix::ifaddrs::getifaddrs()?.filter_map(one).collect())
+    }
+}
+
+/// The names of the interfaces that a default route leads through, as Linux tells them.
+fn default_interfaces() -> Vec<String> {
+    let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let v4 = v4.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let v4 = v4.filter(|words| words.get(1) == Some(&"00000000")).filter_map(|words| words.first().copied());
+    let v6 = v6.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let v6 = v6.filter(|words| words.get(1) == Some(&"00")).filter_map(|words| words.last().copied());
+    v4.chain(v6).filter(|name| *name != "lo").map(String::from).collect()
 }
 
 struct RealTcpListener(tokio::net::TcpListener);

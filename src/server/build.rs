@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::Config;
 use crate::config::listener::{Bind, ClientAuth, Listener, TlsVersion};
 use crate::config::storage::StorageKind;
-use crate::core::Settings;
+use crate::core::{Access, Settings};
 use crate::http::{self, Address, ListenerOptions, TlsOptions};
 use crate::raft::log;
 use crate::raft::node::Options;
@@ -95,9 +95,6 @@ pub(super) fn settings(config: &Config) -> Settings {
             StorageKind::Inmem => "inmem",
         }
         .into(),
-        unauthenticated_metrics: config.listeners.iter().any(|listener| listener.unauthenticated_metrics_access),
-        unauthenticated_in_flight: (config.listeners.iter())
-            .any(|listener| listener.unauthenticated_in_flight_requests_access),
         sanitized: super::sanitized::shown(config),
     }
 }
@@ -136,6 +133,25 @@ pub(super) fn listener(listener: &Listener) -> ListenerOptions {
         max_request_size: bytes,
         max_request_duration: listener.max_request_duration,
         idle_time: listener.http_idle_timeout,
+        head_time: listener.http_read_header_timeout,
+        headers: listener.response_headers.clone(),
+        proxy: listener.proxy_protocol.clone(),
+        forwarded_for: Some(listener.forwarded_for.clone()).filter(|forwarded| !forwarded.authorized.is_empty()),
+        access: Access {
+            metrics: listener.unauthenticated_metrics_access,
+            in_flight_requests: listener.unauthenticated_in_flight_requests_access,
+        },
+        closed: closed(listener),
         ..ListenerOptions::new(address)
     }
+}
+
+/// What this listener does not offer without a token.
+fn closed(listener: &Listener) -> Vec<&'static str> {
+    let families = [
+        (listener.disable_unauthed_generate_root_endpoints, "sys/generate-root/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey/"),
+        (listener.disable_unauthed_rekey_endpoints, "sys/rekey-recovery-key/"),
+    ];
+    families.into_iter().filter(|(closed, _)| *closed).map(|(_, family)| family).collect()
 }

@@ -57,6 +57,7 @@ async fn serve(args: ServerArgs) -> Result<(), String> {
     let metrics = Metrics::new(runtime.clock.clone());
     let log = telemetry::log::init(log_options(&config.log), &runtime, &metrics).await;
     let log = log.map_err(|error| error.to_string())?;
+    tell_panics();
     harden(&config)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -81,10 +82,23 @@ async fn serve(args: ServerArgs) -> Result<(), String> {
 
 async fn load(args: &ServerArgs, runtime: &Runtime) -> Result<Config, String> {
     let environment = std::env::vars().collect();
-    let config = config::load(&runtime.disk, &args.config, &environment).await;
+    let interfaces = runtime.net.interfaces().unwrap_or_else(|error| {
+        eprintln!("the addresses of this machine are not known: {error}");
+        Vec::new()
+    });
+    let config = config::load_on(&runtime.disk, &args.config, &environment, &interfaces).await;
     let mut config = config.map_err(|error| error.to_string())?;
     override_log(&mut config.log, args)?;
     Ok(config)
+}
+
+/// A panic ends one request or task; its place and words go to the log like everything else.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let words = panic.payload_as_str().unwrap_or("no words");
+        tracing::error!(target: "panic", place, "a task panicked: {words}");
+    }));
 }
 
 fn override_log(log: &mut Log, args: &ServerArgs) -> Result<(), String> {

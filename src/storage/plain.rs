@@ -77,6 +77,11 @@ pub struct SealRecord {
     pub id: [u8; 16],
 }
 
+/// `Kind::SealRecord`, key [`LIFTED`](crate::storage::schema::LIFTED): the seals that were lifted last, the newest at the
+/// end. Whoever still wants to commit one of them comes too late.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifted(pub Vec<[u8; 16]>);
+
 /// `Kind::Removed`, key: the incarnation as eight big-endian bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {

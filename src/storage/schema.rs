@@ -70,6 +70,9 @@ pub const TOKEN_SALT: &[u8] = b"token-salt";
 /// Under `Kind::ClusterSecret`: the key of the cookies that joining nodes bring back.
 pub const COOKIE_KEY: &[u8] = b"cookie-key";
 
+/// Under `Kind::SealRecord`: the ids of the seals that were lifted last.
+pub const LIFTED: &[u8] = b"lifted";
+
 /// A key of kind `kind` with `rest` behind it.
 pub fn key(kind: Kind, rest: &[u8]) -> Bytes {
     let mut key = Vec::with_capacity(1 + rest.len());

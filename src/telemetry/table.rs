@@ -106,6 +106,7 @@ figures! {
     Leases                   Gauge     "vault.expire.num_leases" "leases" "Leases that can expire.";
 
     HttpConnections          Gauge     "vault.http.connections" "connections" "Open connections of the API listeners.";
+    HttpPanics               Counter   "vault.http.panics" "requests" "Requests that ended by a fault of the server's code.";
     LogLinesDropped          Counter   "vault.log.lines_dropped" "lines" "Log lines lost because they could not be written in time.";
 
     RuntimeAllocBytes        Gauge     "vault.runtime.alloc_bytes" "bytes" "Memory in use (resident).";

@@ -116,3 +116,24 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that is kept in memory of tokens is a bounded number of decoded records.
+    #[test]
+    fn memory_for_each_of_100_000_tokens_is_under_200_bytes() {
+        let typical = Entry {
+            accessor: "x".repeat(24),
+            policies: vec!["default".into(), "some-policy".into()],
+            path: "auth/token/create".into(),
+            display_name: "token-something".into(),
+            ..Entry::default()
+        };
+        let heap = typical.encode().len() + typical.policies.len() * size_of::<String>();
+        // The record, its key, and what the table and the allocator add to both.
+        let kept = size_of::<Entry>() + heap + 200;
+        assert!(kept * crate::limits::VIEW_RECORDS / 100_000 < 200, "{kept} bytes a record");
+    }
+}

@@ -29,7 +29,7 @@ fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
             println!("{} {what}: {noticed:?}", found[0].strip_prefix(&kept).expect("inside").display());
             // What is known of peers is known to them as well: that file is put aside.
             let wanted = if kind == "/peers" { Noticed::AndServes } else { Noticed::AndStays };
-            assert_eq!(noticed, wanted, "{} {what}", found[0].display());
+            assert_eq!(noticed, wanted, "{} {what}: {}", found[0].display(), cluster.nodes[node].log());
             if noticed == Noticed::AndServes {
                 // Each start that others have seen makes older copies of the directory useless.
                 cluster.nodes[node].terminate();
@@ -51,6 +51,55 @@ fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
     assert_ne!(cluster.nodes[node].health(), 429);
     cluster.nodes[node].kill();
     // Emptied, it joins anew.
+    std::fs::remove_dir_all(cluster.nodes[node].data()).expect("a folder");
+    cluster.nodes[node].start();
+    cluster.unseal(&cluster.nodes[node]);
+    check(&cluster, node);
+}
+
+#[test]
+fn a_log_whose_end_turned_to_zeros_does_not_vote() {
+    let mut cluster = Cluster::formed(3);
+    for number in 0..30 {
+        assert!(cluster.put(number % 3, &format!("app/{number}"), "kept"));
+    }
+    let (node, other) = (cluster.standby_index(), cluster.active_index());
+    let third = (0..3).find(|at| ![node, other].contains(at)).expect("a third node");
+    // After an orderly end the node sees by itself that something is missing.
+    cluster.nodes[node].terminate();
+    let kept = cluster.folder.path().join("kept");
+    copy(&cluster.nodes[node].data(), &kept);
+    let log = tree(&kept).into_iter().find(|path| named(path, "/raft/log/0")).expect("a log");
+    assert_eq!(damage_and_start(&mut cluster, node, &kept, &log, zeros), Noticed::AndStays);
+    // As it was, it is fine; after a sudden end only those know to whom it had acknowledged what is gone.
+    restore(&cluster.nodes[node].data(), &kept);
+    cluster.nodes[node].start();
+    cluster.unseal(&cluster.nodes[node]);
+    for number in 0..30 {
+        assert!(cluster.put(other, &format!("app/{number}"), "kept"));
+    }
+    until("it has all of it", 20, || (cluster.read(node, "app/29").as_deref() == Some("kept")).then_some(()));
+    cluster.nodes[node].kill();
+    std::fs::remove_file(cluster.nodes[node].data().join("raft/log/end")).expect("a file");
+    let log = cluster.nodes[node].data().join(log.strip_prefix(&kept).expect("inside"));
+    std::fs::write(&log, zeros(std::fs::read(&log).expect("a file"))).expect("a file");
+    cluster.nodes[node].start();
+    until("it says why it stays out", 20, || {
+        let answer = cluster.nodes[node].get("sys/health", "");
+        let reason = answer.json()["reason"].as_str().unwrap_or_default().to_string();
+        (answer.status == 503 && reason.contains("had acknowledged") && reason.contains("wipe")).then_some(())
+    });
+    until("its log says so", 10, || cluster.nodes[node].log().contains("raft/log: the log is damaged").then_some(()));
+    // It is no part of any quorum.
+    cluster.nodes[third].kill();
+    let body = serde_json::json!({ "data": { "value": "must not be acknowledged" } });
+    let answer = cluster.nodes[other].http("POST", "secret/data/alone", &cluster.root, &body);
+    assert_ne!(answer.status, 200, "{}", answer.text());
+    cluster.nodes[third].start();
+    cluster.unseal(&cluster.nodes[third]);
+    check(&cluster, other);
+    // Emptied, it joins anew.
+    cluster.nodes[node].kill();
     std::fs::remove_dir_all(cluster.nodes[node].data()).expect("a folder");
     cluster.nodes[node].start();
     cluster.unseal(&cluster.nodes[node]);
@@ -90,6 +139,8 @@ fn damage_and_start(cluster: &mut Cluster, node: usize, kept: &Path, file: &Path
     if !running {
         let status = cluster.nodes[node].wait_until_it_ends(5);
         let log = cluster.nodes[node].log()[before..].to_string();
+        // Another reason to end says nothing about the damage.
+        assert!(!log.contains("in use"), "{}: {log}", inside.display());
         assert_eq!(status.code(), Some(1), "{}: {log}", inside.display());
         assert!(!log.contains("panicked"), "{}: {log}", inside.display());
         assert!(
@@ -139,6 +190,14 @@ fn flip(mut bytes: Vec<u8>) -> Vec<u8> {
 fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
     bytes.truncate(used / 2);
+    bytes
+}
+
+/// Zeros from the middle of what is not zero, at the same length.
+fn zeros(mut bytes: Vec<u8>) -> Vec<u8> {
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    // Whole sectors: what a disk has lost of itself.
+    bytes[used / 2 / 4096 * 4096..].fill(0);
     bytes
 }
 

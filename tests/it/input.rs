@@ -153,6 +153,11 @@ fn the_path_that_is_checked_is_the_path_that_is_served() {
     ] {
         for (method, body) in [("GET", &b""[..]), ("POST", b"{\"data\":{\"value\":\"stolen\"}}"), ("DELETE", b"")] {
             let answer = call(node.api, method, path, &[("X-Vault-Token", token.as_str())], body).expect("an answer");
+            // Doubled slashes lead to the path without them, which is then checked like any other.
+            if answer.status == 307 {
+                assert!(path.contains("//") || path.starts_with('/'), "{method} {path}: {answer:?}");
+                continue;
+            }
             // What does not climb may be a plain name below app/; then there is simply nothing, or it is written there.
             let below = path.starts_with("secret/data/app/") && answer.status != 200;
             assert!(

@@ -84,8 +84,10 @@ async fn no_write_is_lost_to_an_upgrade() {
         })
     });
     let writers: Vec<_> = writers.collect();
-    while node.call(Operation::Read, "kv/w7", &node.root, json!({})).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    for writer in 0..8 {
+        while node.call(Operation::Read, &format!("kv/w{writer}"), &node.root, json!({})).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     upgrade(&node, "kv").await;
     for (writer, done) in writers.into_iter().enumerate() {

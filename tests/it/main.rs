@@ -13,6 +13,8 @@ mod failover;
 mod forwarding;
 mod input;
 mod kv;
+mod listener_limits;
+mod listener_rules;
 mod listeners;
 mod membership;
 mod policies;

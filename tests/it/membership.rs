@@ -122,3 +122,77 @@ fn a_node_joins_when_it_is_told_to() {
         cluster.nodes[1].http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": "http://127.0.0.1:1" }));
     assert!(again.status >= 400, "{}", again.text());
 }
+
+#[test]
+fn a_removal_whose_leader_dies_in_the_middle_is_finished_by_the_next() {
+    let mut cluster = Cluster::formed(3);
+    assert!(cluster.put(0, "app", "kept"));
+    // Each node would die between the change of the membership and the note of the removal.
+    for node in 0..3 {
+        cluster.nodes[node].kill();
+        cluster.nodes[node].environment = vec![("HOLDFAST_TEST_DIE_AT".into(), "a removal's commits".into())];
+        cluster.nodes[node].start();
+        cluster.unseal(&cluster.nodes[node]);
+    }
+    let (active, gone) = (cluster.active_index(), cluster.standby_index());
+    let name = cluster.nodes[gone].name.clone();
+    cluster.nodes[active].http("POST", "sys/storage/raft/remove-peer", &cluster.root, &json!({ "server_id": name }));
+    assert_eq!(cluster.nodes[active].wait_until_it_ends(20).code(), Some(99));
+    cluster.nodes[active].environment.clear();
+    cluster.nodes[active].start();
+    cluster.unseal(&cluster.nodes[active]);
+    until("the removal is finished", 40, || (cluster.nodes[gone].health() == 530).then_some(()));
+    let peers = cluster.peers();
+    assert!(peers.len() == 2 && !peers.iter().any(|(label, _, _)| *label == name), "{peers:?}");
+    assert_eq!(cluster.read(active, "app").as_deref(), Some("kept"));
+}
+
+#[test]
+fn a_learner_that_never_answers_keeps_nobody_up() {
+    let mut cluster = Cluster::formed(1);
+    assert!(cluster.put(0, "app", "kept"));
+    // Any node can ask for a challenge; it does not show the wrapped root key.
+    let asked = json!({ "label": "vault-9", "incarnation": 9 });
+    let challenge = cluster.nodes[0].http("POST", "sys/storage/raft/bootstrap/challenge", "", &asked).ok();
+    assert_eq!(challenge["seal_config"]["wrapped_root_key"], json!([]), "{challenge}");
+    let mut added = Vec::new();
+    for name in ["vault-2", "vault-3"] {
+        let first = &cluster.nodes[0];
+        let mut node = Node::new(name, cluster.folder.path().join(name), cluster.ports.next(), cluster.ports.next());
+        let text = std::fs::read_to_string(first.config()).expect("a file");
+        let text = text
+            .replace("vault-1", name)
+            .replace(&first.api.to_string(), &node.api.to_string())
+            .replace(&first.cluster.to_string(), &node.cluster.to_string());
+        let join = format!("retry_join {{ leader_api_addr = \"{}\" }}\n performance_multiplier", first.address());
+        std::fs::write(node.config(), text.replace("performance_multiplier", &join)).expect("a file");
+        // The first of them dies as soon as it is granted.
+        if added.is_empty() {
+            node.environment = vec![("HOLDFAST_TEST_DIE_AT".into(), "granted".into())];
+        }
+        node.start();
+        until("it knows that there is a cluster", 20, || {
+            (node.get("sys/seal-status", "").json()["t"].as_u64() > Some(0)).then_some(())
+        });
+        for share in &cluster.shares[..cluster.threshold] {
+            node.http("PUT", "sys/unseal", "", &json!({ "key": share }));
+        }
+        if added.is_empty() {
+            assert_eq!(node.wait_until_it_ends(20).code(), Some(99));
+            until("it is a learner", 10, || (cluster.peers().len() == 2).then_some(()));
+            assert!(cluster.put(0, "app", "still writable"));
+        }
+        added.push(node);
+    }
+    cluster.wait_unsealed(&added[1]);
+    cluster.wait_for_voters(2);
+    let peers = cluster.peers();
+    assert!(peers.iter().any(|(label, _, voter)| label == "vault-2" && !voter), "{peers:?}");
+    cluster.bao(0).run("operator raft remove-peer vault-2").ok();
+    assert_eq!(cluster.peers().len(), 2);
+    assert_eq!(cluster.read(0, "app").as_deref(), Some("still writable"));
+    // Had it come up after all, it would be told.
+    added[0].environment.clear();
+    added[0].start();
+    until("it says that it was removed", 20, || added[0].log().contains("was removed from the cluster").then_some(()));
+}

@@ -175,6 +175,67 @@ fn shares_given_without_a_quorum_are_used_later() {
     cluster.unseal(&cluster.nodes[2]);
 }
 
+#[test]
+fn shares_that_wait_do_not_lift_a_later_seal() {
+    let mut cluster = Cluster::formed(3);
+    assert!(cluster.put(0, "app", "kept"));
+    // The shares of a node that is cut off wait; meanwhile the others are sealed in an emergency.
+    let late = cluster.standby_index();
+    let others: Vec<usize> = (0..3).filter(|node| *node != late).collect();
+    cluster.nodes[late].kill();
+    for other in &others {
+        cluster.nodes[*other].pause();
+    }
+    cluster.nodes[late].start();
+    assert_eq!(cluster.give_shares(&cluster.nodes[late])["pending"], true);
+    cluster.nodes[late].pause();
+    for other in &others {
+        cluster.nodes[*other].signal(rustix::process::Signal::CONT);
+    }
+    let active = until("one of them is active", 30, || {
+        others.iter().copied().find(|other| cluster.nodes[*other].health() == 200)
+    });
+    cluster.nodes[active].http("PUT", "sys/seal", &cluster.root, &json!({}));
+    for other in &others {
+        until("sealed", 20, || (cluster.nodes[*other].health() == 503).then_some(()));
+    }
+    cluster.nodes[late].signal(rustix::process::Signal::CONT);
+    until("the shares are dropped", 20, || {
+        cluster.nodes[late].log().contains("sealed after these shares were given").then_some(())
+    });
+    all_sealed(&cluster);
+    assert!(cluster.nodes[late].get("sys/seal-status", "").json()["progress"] == 0);
+    // Given again, by who knows of the seal, they lift it.
+    cluster.unseal_all();
+    until("it serves again", 20, || (cluster.read(late, "app").as_deref() == Some("kept")).then_some(()));
+}
+
+#[test]
+fn a_seal_that_waits_takes_no_shares_and_is_carried_out_once() {
+    let cluster = Cluster::formed(3);
+    assert!(cluster.put(0, "app", "kept"));
+    // The active node, so that the seal is in its own log already when it is given up.
+    let one = cluster.active_index();
+    let others: Vec<usize> = (0..3).filter(|node| *node != one).collect();
+    for other in &others {
+        cluster.nodes[*other].pause();
+    }
+    cluster.nodes[one].http("PUT", "sys/seal", &cluster.root, &json!({}));
+    assert!(cluster.nodes[one].data().join("pending-seal").exists());
+    for share in &cluster.shares[..cluster.threshold] {
+        let answer = cluster.nodes[one].http("PUT", "sys/unseal", "", &json!({ "key": share }));
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.text().contains("waits for a quorum"), "{}", answer.text());
+    }
+    for other in &others {
+        cluster.nodes[*other].signal(rustix::process::Signal::CONT);
+    }
+    until("the seal is committed", 30, || (!cluster.nodes[one].data().join("pending-seal").exists()).then_some(()));
+    all_sealed(&cluster);
+    cluster.unseal_all();
+    until("it serves again", 20, || (cluster.read(one, "app").as_deref() == Some("kept")).then_some(()));
+}
+
 /// Waits until every node is sealed, and checks that nothing is served.
 fn all_sealed(cluster: &Cluster) {
     for node in &cluster.nodes {

@@ -65,8 +65,6 @@ pub async fn start(spec: Spec, runtime: Runtime) -> Result<Core, String> {
         default_lease_ttl: Duration::from_secs(32 * 24 * 3600),
         max_lease_ttl: Duration::from_secs(32 * 24 * 3600),
         storage_type: "raft".into(),
-        unauthenticated_metrics: false,
-        unauthenticated_in_flight: false,
         sanitized: Default::default(),
     };
     let metrics = Metrics::new(runtime.clock.clone());

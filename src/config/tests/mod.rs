@@ -233,7 +233,7 @@ fn wrong_configs_are_explained() {
         ),
         (
             plain("address = \"{{ GetPrivateIP }}:8200\""),
-            "vault.hcl:4: listener \"tcp\": \"address\": address templates ({{ ... }}) are not supported yet: write the address itself",
+            "vault.hcl:4: listener \"tcp\": \"address\": an address template ({{ ... }}) cannot stand here: write the address itself",
         ),
         (plain("address = \"a:b\""), "vault.hcl:4: listener \"tcp\": \"address\": \"b\" is not a port in \"a:b\""),
         (

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Ask;
@@ -227,7 +228,7 @@ impl Core {
         let otp = request.text("otp")?.unwrap_or_default();
         let began_it = self.with_root_attempt(|attempt| match attempt {
             None => true,
-            Some(held) if !otp.is_empty() && held.otp.as_str() == otp => {
+            Some(held) if !otp.is_empty() && bool::from(held.otp.as_bytes().ct_eq(otp.as_bytes())) => {
                 *attempt = None;
                 true
             }

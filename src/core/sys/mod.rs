@@ -131,7 +131,10 @@ impl Core {
 }
 
 fn find(path: &str) -> Option<(&'static Area, &'static Route, Params<'_>)> {
-    AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)))
+    let found =
+        AREAS.iter().find_map(|area| Route::find(area.routes, path).map(|(route, params)| (area, route, params)));
+    // `mounts/` names no mount, and is not `mounts` either: a policy may deny that.
+    found.filter(|(_, route, params)| params.first() != Some(&"") || route.serves(Operation::List))
 }
 
 /// The error of a path that the mount does not know.

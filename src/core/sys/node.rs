@@ -86,6 +86,12 @@ pub(super) static ROUTES: &[Route] = &[
         fields: &[Field::new("profile", Kind::Text, "Which.")],
     },
     Route {
+        pattern: "namespaces",
+        about: "Namespaces below the root one, which there are none of.",
+        verbs: &[Verb::new(Operation::List, "Finds nothing.", &[Field::new("keys", Kind::List, "The names.")])],
+        fields: &[],
+    },
+    Route {
         pattern: "internal/counters/requests",
         about: "Counts of requests by month, which nobody keeps any more.",
         verbs: &[Verb::new(Operation::Read, "Is refused.", &[])],
@@ -117,6 +123,7 @@ impl Core {
             }
             ("in-flight-req", _) => Ok(self.in_flight_answer()),
             ("version-history", _) => version_history(ask.txn).await,
+            ("namespaces", _) => Err(Error::Absent),
             ("replication/status", _) => Ok(replication_status()),
             ("internal/counters/requests", _) => {
                 Err(Error::NoRoute("The functionality has been removed on this path".into()))

@@ -51,7 +51,10 @@ impl Core {
 
 /// The documents for who has no token, as long as no mount changes: anybody may ask for them, and making one is work.
 #[derive(Default)]
-pub(crate) struct Documents(Mutex<[Option<(Weak<Router>, Vec<u8>)>; 2]>);
+pub(crate) struct Documents(Mutex<[Option<Kept>; 2]>);
+
+/// The router that a document was made of, and the document.
+type Kept = (Weak<Router>, Vec<u8>);
 
 impl Documents {
     /// The document that was made of this very router, or a new one.

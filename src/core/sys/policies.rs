@@ -124,18 +124,18 @@ impl Core {
         }
     }
 
-    /// The names of all policies, sorted.
+    /// The names of all policies, sorted, and then `root`.
     async fn policy_names(&self) -> Result<Vec<String>> {
-        let mut names = vec![policy::name::ROOT.to_string()];
+        let mut names = Vec::new();
         let mut from = key("").to_vec();
         let to = schema::prefix_end(&from);
         loop {
-            let page = self.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().map(|(key, _)| String::from_utf8_lossy(&key[1..]).into_owned()));
-            let Some((last, _)) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
+            let page = self.raft.state().keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
+            names.extend(page.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()));
+            let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
             from = [&last[..], &[0]].concat();
         }
-        names.sort();
+        names.push(policy::name::ROOT.to_string());
         Ok(names)
     }
 

@@ -194,17 +194,19 @@ impl Core {
         use Operation::{Create, Read, Update};
         let writes = matches!(request.operation, Update | Create);
         let reads = request.operation == Read;
+        // Help of these paths is asked for as of any other.
+        if request.operation == Operation::Help {
+            return None;
+        }
         Some(match request.path.as_str() {
             "sys/seal-status" if reads => self.seal_status(Vec::new()).await,
             "sys/init" if reads => self.init_status().await,
             "sys/init" if writes => self.init(request).await,
             "sys/unseal" if writes => self.unseal(request).await,
             "sys/leader" if reads => self.leader_status().await,
-            "sys/metrics" if reads && self.settings.unauthenticated_metrics => self.metrics_answer(request),
-            "sys/generate-root/attempt" | "sys/generate-root/update" if request.operation != Operation::Help => {
-                self.generate_root_openly(request).await
-            }
-            "sys/in-flight-req" if reads && self.settings.unauthenticated_in_flight => Ok(self.in_flight_answer()),
+            "sys/metrics" if reads && request.client.access.metrics => self.metrics_answer(request),
+            "sys/generate-root/attempt" | "sys/generate-root/update" => self.generate_root_openly(request).await,
+            "sys/in-flight-req" if reads && request.client.access.in_flight_requests => Ok(self.in_flight_answer()),
             "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
             "sys/storage/raft/bootstrap/challenge" if writes => self.bootstrap_challenge(request).await,

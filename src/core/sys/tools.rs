@@ -72,8 +72,7 @@ fn hash(request: &Request, in_path: Option<&str>) -> Result<Response> {
     let given = request.text("algorithm")?.filter(|name| !name.is_empty());
     let algorithm = in_path.map(String::from).or(given).unwrap_or_else(|| "sha2-256".into());
     let input = request.text("input")?.unwrap_or_default();
-    let input =
-        STANDARD.decode(input).map_err(|error| Error::invalid(format!("unable to decode input as base64: {error}")))?;
+    let input = STANDARD.decode(input).map_err(|error| no_base64(&error))?;
     let format = format(request, "hex", |format| {
         format!("unsupported encoding format {format}; must be \"hex\" or \"base64\"")
     })?;
@@ -89,6 +88,16 @@ fn hash(request: &Request, in_path: Option<&str>) -> Result<Response> {
         _ => return Err(Error::invalid(format!("unsupported algorithm {algorithm}"))),
     };
     Ok(Response::data(json!({ "sum": format(&sum) })))
+}
+
+/// In the words of the peer, which names the byte where the text goes wrong.
+fn no_base64(error: &base64::DecodeError) -> Error {
+    let at = match *error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+        base64::DecodeError::InvalidLength(length) => length / 4 * 4,
+        base64::DecodeError::InvalidPadding => 0,
+    };
+    Error::invalid(format!("unable to decode input as base64: illegal base64 data at input byte {at}"))
 }
 
 fn random(request: &Request, in_path: &[&str], entropy: &Entropy) -> Result<Response> {

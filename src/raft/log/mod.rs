@@ -6,13 +6,16 @@
 //! everything before it durable too. `save_committed` waits for nothing: its frame goes with the next group.
 //!
 //! **Damage or torn write.** Each group says up to where the log was synced when it was written, and carries the
-//! checksum of the group before. See [`recover`] for what follows from that. [`frame`] has the format.
+//! checksum of the group before. See [`recover`] for what follows from that. [`frame`] has the format. The very last
+//! groups have no later one that speaks for them: for a log that was closed, the file of [`end`] does, and what was
+//! acknowledged to a leader, the leader remembers (`address_book`).
 //!
 //! **Faults.** After a failed write or sync nobody can know what is on the disk: the log is *faulted* until the process
 //! ends. It keeps taking entries in memory, so that a leader can hand over, but acknowledges nothing more; only a vote
 //! fails at once. A disk without space is no fault: segments are made, whole, before they are needed, and if that cannot
 //! be done the log waits.
 
+mod end;
 mod frame;
 mod latency;
 mod memory;
@@ -37,6 +40,7 @@ pub use self::latency::{Figures, Latency};
 use self::memory::{Item, Memory};
 use self::recover::Recovered;
 use self::writer::{Tail, Writer};
+use crate::raft::types::LogId;
 use crate::runtime::{Clock, Disk, Runtime, Trace};
 
 /// Sizes and times of a [`Log`].
@@ -83,6 +87,14 @@ pub enum OpenError {
         /// What the disk said.
         error: io::Error,
     },
+    /// What else is on the disk shows that something durable is gone: this node must not vote with this log.
+    #[error("{}: the log is damaged: {what}; wipe the data directory and join again", dir.display())]
+    Lost {
+        /// The log's directory.
+        dir: PathBuf,
+        /// What is gone.
+        what: String,
+    },
     /// Something that was durable has changed: this node must not vote with this log.
     #[error("{}: the log is damaged at byte {offset}: {what}", path.display())]
     Corrupt {
@@ -116,6 +128,7 @@ pub struct Log {
 /// What the log's tasks and its handles share.
 struct Shared {
     dir: PathBuf,
+    is_new: bool,
     options: Options,
     disk: Disk,
     clock: Clock,
@@ -143,9 +156,9 @@ impl Log {
     pub async fn open(runtime: &Runtime, dir: &Path, options: Options) -> Result<Log, OpenError> {
         let disk = &runtime.disk;
         make_dir(disk, dir).await?;
-        let found = match recover::recover(disk, dir).await? {
-            Some(found) => found,
-            None => create(runtime, dir, &options).await?,
+        let (found, is_new) = match recover::recover(disk, dir).await? {
+            Some(found) => (found, false),
+            None => (create(runtime, dir, &options).await?, true),
         };
         let Recovered { memory, tail, torn } = found;
         runtime.trace.event(
@@ -160,6 +173,7 @@ impl Log {
         );
         let shared = Arc::new(Shared {
             dir: dir.to_path_buf(),
+            is_new,
             options,
             disk: disk.clone(),
             clock: runtime.clock.clone(),
@@ -192,6 +206,16 @@ impl Log {
         (memory.last().map(|last| last.index), memory.vote.as_ref().map_or(0, |vote| vote.leader_id.term))
     }
 
+    /// The last entry's id, durable or not, or the purge point.
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.memory().last()
+    }
+
+    /// The term of the entry at `index`; `None` if the log does not hold it (any more).
+    pub fn term_at(&self, index: u64) -> Option<u64> {
+        self.shared.memory().slot(index).map(|slot| slot.term)
+    }
+
     /// Waits until the entries up to `index` are durable, or those that there are if it is beyond the log's end. Purged
     /// ones count as durable.
     ///
@@ -206,6 +230,18 @@ impl Log {
     /// Why the log acknowledges nothing more, if so. Only a new process recovers from it.
     pub fn fault(&self) -> Option<String> {
         self.shared.faulted.borrow().clone()
+    }
+
+    /// Faults the log although its disk works: it has turned out not to hold what it had acknowledged.
+    pub fn disown(&self, reason: &str) {
+        if self.fault().is_none() {
+            self.shared.fail(reason, Vec::new());
+        }
+    }
+
+    /// Whether [`Log::open`] found no log and has begun one.
+    pub fn is_new(&self) -> bool {
+        self.shared.is_new
     }
 
     /// Becomes `Some` with the first fault.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::OpenError;
+use super::end::End;
 use super::frame::{self, ALIGN, Frame, GROUP_HEADER, Header};
 use super::memory::{Memory, Segment, Slot, next_index};
 use super::segment;
@@ -57,6 +58,8 @@ pub(super) async fn recover(disk: &Disk, dir: &Path) -> Result<Option<Recovered>
         }
     }
     replay.check_complete(dir)?;
+    let closed = End::read(disk, dir).await.map_err(|error| OpenError::io(dir, error))?;
+    replay.check_end(closed, tail.as_ref().map(|(walked, _)| walked), dir)?;
     for path in &surplus {
         disk.remove(path).await.map_err(|error| OpenError::io(path, error))?;
     }
@@ -257,6 +260,20 @@ impl Replay {
             return Err(OpenError::Missing { dir: dir.to_path_buf(), from, to: self.first - 1 });
         }
         Ok(())
+    }
+
+    /// What was there when the log was last closed must still be there.
+    fn check_end(&self, closed: Option<End>, tail: Option<&Walked>, dir: &Path) -> Result<(), OpenError> {
+        match (closed, tail) {
+            (Some(closed), Some(tail)) if Some(closed.log) == self.log && self.position < closed.position => {
+                let (offset, what) = tail.stop();
+                let what =
+                    format!("{what}; {} bytes more were there when it was closed", closed.position - self.position);
+                Err(OpenError::Corrupt { path: tail.path.clone(), offset, what })
+            }
+            (Some(_), None) => Err(OpenError::Lost { dir: dir.to_path_buf(), what: "its files are gone".into() }),
+            _ => Ok(()),
+        }
     }
 
     /// Repairs the end. What no mark covers may be in memory only, whatever an earlier sync said, so it is written once

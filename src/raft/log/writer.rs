@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::end::End;
 use super::frame::{self, Frame, Group, Head};
 use super::memory::{Item, Segment, Written, next_index};
 use super::segment::{self, Spare};
@@ -49,6 +50,8 @@ pub(super) struct Writer {
     mark: u64,
     /// Whether the last group holds something that no later mark covers yet.
     unmarked: bool,
+    /// The end of the last group that holds more than a mark.
+    needed: u64,
     spare: Option<oneshot::Receiver<std::io::Result<Spare>>>,
 }
 
@@ -58,7 +61,7 @@ struct Fault(String);
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, tail: Tail) -> Writer {
         let mark = tail.base + tail.end;
-        Writer { shared, tail, mark, unmarked: true, spare: None }
+        Writer { shared, tail, mark, unmarked: true, needed: 0, spare: None }
     }
 
     /// Writes until the log is closed or faulted.
@@ -89,6 +92,12 @@ impl Writer {
         if self.unmarked || self.shared.memory().committed_changed {
             self.mark_end().await;
         }
+        let end = End { log: self.tail.log, position: self.needed };
+        if self.needed > 0
+            && let Err(error) = end.write(&self.shared.disk, &self.shared.dir).await
+        {
+            tracing::warn!("{}: where the log ends was not noted: {error}", self.shared.dir.display());
+        }
         if let Some(spare) = self.spare.take() {
             // Its error no longer matters: the file is made anew at the next start.
             let _ = spare.await;
@@ -117,10 +126,14 @@ impl Writer {
     /// Makes one group durable and tells who waited for it; false if the log is now faulted.
     async fn write(&mut self, items: Vec<Item>, committed: Option<Option<LogId>>) -> bool {
         let mut state = self.tail.state;
+        let is_mark = items.is_empty();
         let (group, mut written) = encode(items, committed, &mut state);
         match self.commit(group, &mut written).await {
             Ok(()) => {
                 self.tail.state = state;
+                if !is_mark {
+                    self.needed = self.mark;
+                }
                 self.complete(written);
                 self.remove_purged().await;
                 true

@@ -15,7 +15,7 @@ use super::engine::{Blocking, Changes, Engine, Meta, Visitor};
 use crate::raft::command::{Applied, Batch, Body, Command, Outcome, RangeCheck, Write};
 use crate::raft::types::{Entry, Incarnation, LogId, StoredMembership};
 use crate::runtime::point::mutant;
-use crate::storage::plain::{self, ClusterVersion, Init, SealConfig, SealRecord, SealedCount};
+use crate::storage::plain::{self, ClusterVersion, Init, Lifted, SealConfig, SealRecord, SealedCount};
 use crate::storage::schema::{self, Kind};
 
 /// Applies `entries` to the state of `engine`, whose metadata is `meta`, and commits the result as one. Returns the new
@@ -81,7 +81,7 @@ impl Applier<'_> {
             Ok(Body::Batch(batch)) => self.batch(id, batch),
             Ok(Body::DeletePrefix { epoch, prefix, limit }) => self.delete_prefix(id, epoch, &prefix, limit),
             Ok(Body::Seal { id: record, .. }) => self.seal(id, record),
-            Ok(Body::Unseal { id: record, signature, .. }) => self.unseal(record, &signature),
+            Ok(Body::Unseal { id: record, signature, .. }) => self.unseal(id, record, &signature),
             Ok(Body::ClusterVersion { version, .. }) => self.cluster_version(id, version),
             Ok(Body::Noop) => Ok(Outcome::Done { more: false }),
             Err(error) => Ok(Outcome::Refused { reason: error.to_string() }),
@@ -183,11 +183,22 @@ impl Applier<'_> {
         if self.get(&key)?.is_some() {
             return Ok(Outcome::Conflict { key });
         }
+        // A proposal whose outcome nobody knew is made again: it must not undo the unsealing that came between.
+        if self.lifted()?.0.contains(&record) {
+            return Ok(Outcome::Done { more: false });
+        }
         self.set(key, Some(plain::encode(&SealRecord { id: record })), id.index)?;
         Ok(Outcome::Done { more: false })
     }
 
-    fn unseal(&mut self, record: [u8; 16], signature: &[u8]) -> io::Result<Outcome> {
+    fn lifted(&self) -> io::Result<Lifted> {
+        match self.record::<Lifted>(&schema::key(Kind::SealRecord, schema::LIFTED))? {
+            Record::Found(lifted) => Ok(lifted),
+            Record::Absent | Record::Malformed => Ok(Lifted::default()),
+        }
+    }
+
+    fn unseal(&mut self, id: LogId, record: [u8; 16], signature: &[u8]) -> io::Result<Outcome> {
         let key = schema::key(Kind::SealRecord, &[]);
         match self.record::<SealRecord>(&key)? {
             Record::Found(present) if present.id == record => {}
@@ -205,6 +216,11 @@ impl Applier<'_> {
         }
         // A removal keeps no revision.
         self.set(key, None, 0)?;
+        let mut lifted = self.lifted()?;
+        lifted.0.push(record);
+        let surplus = lifted.0.len().saturating_sub(MAX_LIFTED);
+        lifted.0.drain(..surplus);
+        self.set(schema::key(Kind::SealRecord, schema::LIFTED), Some(plain::encode(&lifted)), id.index)?;
         Ok(Outcome::Done { more: false })
     }
 
@@ -305,6 +321,9 @@ fn signed(key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
     };
     key.verify_strict(message, &signature).is_ok()
 }
+
+/// Seals that are remembered as lifted.
+const MAX_LIFTED: usize = 64;
 
 /// Keys that one range check may count.
 const MAX_RANGE: u32 = 65_536;

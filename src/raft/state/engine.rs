@@ -197,6 +197,20 @@ impl Engine {
         Ok(pairs)
     }
 
+    /// At most `limit` keys of `from..to`, in order, as of one commit. Their values, which may be large, are not copied.
+    /// May block.
+    pub(crate) fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<Bytes>> {
+        let mut keys = Vec::new();
+        if limit == 0 {
+            return Ok(keys);
+        }
+        self.visit(from, to, &mut |key, _, _| {
+            keys.push(Bytes::copy_from_slice(key));
+            if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(keys)
+    }
+
     /// Writes changes and metadata, all or nothing, visible at once and not yet durable.
     pub(crate) fn commit(&self, changes: &Changes, meta: &Meta, blocking: Blocking) -> io::Result<()> {
         match self {

@@ -85,6 +85,18 @@ impl State {
         pairs.map_err(|error| self.shared.faulted(error))
     }
 
+    /// At most `limit` keys of `from..to`, in order, as of one commit; memory is for the keys alone.
+    pub async fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<Bytes>> {
+        let engine = self.shared.engine();
+        let keys = if engine.never_blocks() {
+            engine.keys(from, to, limit)
+        } else {
+            let (from, to) = (from.to_vec(), to.to_vec());
+            self.shared.offload.run(Pool::State, move || engine.keys(&from, &to, limit)).await
+        };
+        keys.map_err(|error| self.shared.faulted(error))
+    }
+
     /// The highest applied index that reads see; 0 if nothing was applied.
     pub fn applied(&self) -> u64 {
         self.shared.fingerprint().applied

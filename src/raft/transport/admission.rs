@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{PeerInfo, Purpose};
-use crate::raft::address_book::{AddressBook, Outdated, PeerCard, Start};
+use crate::raft::address_book::{AddressBook, PeerCard, Start, Unsound};
 use crate::raft::grant::{Grant, PublicKey, SignatureBytes};
 use crate::raft::identity::{Cluster, Identity};
 use crate::raft::types::{Incarnation, LogId};
@@ -84,6 +84,8 @@ pub enum Answer {
     Refused(String),
     /// The dialler's removal is committed. Only this makes a node "removed".
     Removed(Box<Removal>),
+    /// The dialler's log has lost what it had acknowledged: it must not vote with it.
+    LogLost(String),
 }
 
 /// Says that an incarnation was removed from its cluster, signed by a member.
@@ -178,10 +180,12 @@ fn admit_member(hello: &Hello, proven: PublicKey, rules: &Rules<'_>, cluster: &C
     if let Some(removed) = removal(introduction.incarnation, rules) {
         return Err(removed);
     }
-    rules
-        .book
-        .observe(introduction.incarnation, introduction.start)
-        .map_err(|outdated| Answer::Refused(outdated.to_string()))?;
+    rules.book.observe(introduction.incarnation, introduction.start, introduction.last_log).map_err(|unsound| {
+        match unsound {
+            Unsound::Outdated => Answer::Refused(unsound.to_string()),
+            Unsound::LogLost { .. } => Answer::LogLost(unsound.to_string()),
+        }
+    })?;
     learn(introduction, rules.book, cluster);
     Ok(())
 }
@@ -224,8 +228,8 @@ pub(super) fn check_welcome(
     book: &AddressBook,
 ) -> Result<(), String> {
     check_member(welcome, proven, cluster)?;
-    book.observe(welcome.incarnation, welcome.start)
-        .map_err(|Outdated| "the peer's directory is a copy".to_string())?;
+    book.observe(welcome.incarnation, welcome.start, welcome.last_log)
+        .map_err(|unsound| format!("the peer's directory is unsound: {unsound}"))?;
     learn(welcome, book, cluster);
     Ok(())
 }

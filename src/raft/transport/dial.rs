@@ -152,13 +152,17 @@ impl Transport {
             Ok(result) => result?,
             Err(_) => return Err(unreachable("no answer in time".into())),
         };
-        let theirs = self.answered(answer, purpose, key, expected.map(|(peer, _)| peer))?;
+        let theirs = self.answered(address, answer, purpose, key, expected.map(|(peer, _)| peer))?;
+        if purpose == Purpose::Member {
+            self.facts().refusals.remove(address);
+        }
         Ok(Admitted { stream, input, key, theirs, told })
     }
 
     /// Judges the answer to a hello.
     fn answered(
         &self,
+        address: &str,
         answer: Answer,
         purpose: Purpose,
         key: PublicKey,
@@ -176,9 +180,15 @@ impl Transport {
             }
             Answer::Retry(reason) => Err(DialError::Retry(reason)),
             Answer::Refused(reason) => {
-                tracing::warn!(%reason, "a peer refuses this node");
-                self.0.runtime.trace.event("raft", format_args!("refuse reason={}", reason.replace(' ', "_")));
+                self.refused(address, &reason);
                 self.tell(Event::Refused(reason.clone()));
+                Err(DialError::Refused(reason))
+            }
+            Answer::LogLost(reason) => {
+                self.refused(address, &reason);
+                // Whoever happens to be at an address is not believed that much.
+                let told = if expected.is_some() { Event::LogLost } else { Event::Refused };
+                self.tell(told(reason.clone()));
                 Err(DialError::Refused(reason))
             }
             Answer::Removed(removal) => {
@@ -193,6 +203,16 @@ impl Transport {
                 }
                 Err(DialError::Removed)
             }
+        }
+    }
+
+    /// Says, and remembers for health, that a peer does not admit this node.
+    fn refused(&self, address: &str, reason: &str) {
+        tracing::warn!(peer = address, %reason, "a peer does not admit this node");
+        self.0.runtime.trace.event("raft", format_args!("refuse reason={}", reason.replace(' ', "_")));
+        let mut facts = self.facts();
+        if facts.refusals.len() < MAX_REFUSALS || facts.refusals.contains_key(address) {
+            facts.refusals.insert(address.to_string(), reason.to_string());
         }
     }
 
@@ -228,3 +248,6 @@ impl Transport {
         }
     }
 }
+
+/// Addresses whose refusals are remembered.
+const MAX_REFUSALS: usize = 64;

@@ -366,6 +366,7 @@ impl Transport {
         }
         self.0.accepted.close_all();
         self.0.dispatch.clear();
+        self.0.book.keep_acknowledged();
         if let Err(error) = self.0.book.save().await {
             tracing::warn!(%error, "the address book was not written");
         }
@@ -409,6 +410,7 @@ impl Transport {
                 biased;
                 () = self.0.stop[2].notified() => return,
                 () = self.0.book.changed() => {}
+                () = tokio::time::sleep(SAVE_ACKNOWLEDGED) => self.0.book.keep_acknowledged(),
             }
             if let Err(error) = self.0.book.save().await {
                 tracing::warn!(%error, "the address book was not written");
@@ -417,6 +419,9 @@ impl Transport {
         }
     }
 }
+
+/// How old the acknowledgements in the file of the address book may be.
+const SAVE_ACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -201,6 +201,7 @@ struct Pipeline<S> {
 /// An AppendEntries that was sent: the log ids before and at its end, and until when it may take.
 struct Sent {
     pending: Pending,
+    term: u64,
     previous: Option<LogId>,
     last: Option<LogId>,
     until: Instant,
@@ -233,7 +234,12 @@ where
             let sent = self.pending.pop_front()?;
             let result = answer.and_then(|answer| result(&answer, sent.previous, sent.last));
             return Some(match result {
-                Ok(Ok(log_id)) => (Ok(Ok(log_id)), Some(self)),
+                Ok(Ok(log_id)) => {
+                    if let Some(log) = log_id {
+                        self.transport.0.book.acknowledged(self.target, sent.term, log);
+                    }
+                    (Ok(Ok(log_id)), Some(self))
+                }
                 Ok(Err(refused)) => (Ok(Err(refused)), None),
                 Err(error) => (Err(self.failed(error)), None),
             });
@@ -249,7 +255,8 @@ where
         };
         let pending = tokio::time::timeout(self.deadline, mux.start(self.kind, encode(request))).await;
         let pending = pending.map_err(|_| CallError::NotSent("no room on the connection in time".into()))??;
-        self.pending.push_back(Sent { pending, previous, last, until: Instant::now() + self.deadline });
+        let (term, until) = (request.vote.leader_id.term, Instant::now() + self.deadline);
+        self.pending.push_back(Sent { pending, term, previous, last, until });
         Ok(())
     }
 

@@ -62,6 +62,8 @@ pub enum Event {
     Removed(Box<Removal>),
     /// A member refuses this node as it is, for example as a copy.
     Refused(String),
+    /// A member that was dialled for knows that this node's log has lost what it had acknowledged.
+    LogLost(String),
 }
 
 /// This node's own facts and those of its peers.
@@ -71,6 +73,8 @@ pub(super) struct Facts {
     pub(super) term: u64,
     pub(super) last_log: Option<LogId>,
     pub(super) removed: Option<Removal>,
+    /// Why this node is not admitted, by the address that was dialled.
+    pub(super) refusals: BTreeMap<String, String>,
     pub(super) api_address: String,
     fitness: FitnessReport,
     advertise: String,
@@ -95,6 +99,7 @@ impl Facts {
             term: 0,
             last_log: None,
             removed: None,
+            refusals: BTreeMap::new(),
             api_address: String::new(),
             // Until it is told otherwise, a node is sealed.
             fitness: FitnessReport { fitness: Fitness { sealed: true, ..Fitness::default() }, ..Default::default() },
@@ -172,6 +177,11 @@ impl Transport {
         self.facts().removed.clone()
     }
 
+    /// Why this node is not admitted: each refusal that its last dial to an address has met, with the address.
+    pub fn refusals(&self) -> Vec<(String, String)> {
+        self.facts().refusals.iter().map(|(address, reason)| (address.clone(), reason.clone())).collect()
+    }
+
     /// This node's fitness, as peers are told.
     pub fn fitness(&self) -> Fitness {
         self.facts().fitness.fitness
@@ -247,6 +257,7 @@ impl Transport {
         if let Some(facts) = self.facts().peers.get_mut(&peer) {
             facts.heard = facts.heard.max(Some(mux.heard_boot()));
         }
+        self.0.book.keep_acknowledged();
         self.tell(Event::Lost(peer));
     }
 

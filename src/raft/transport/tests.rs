@@ -323,3 +323,23 @@ async fn a_joiner_enters_and_is_then_a_member() {
     joiner.transport.introduce("n0").await.unwrap();
     joiner.transport.call(nodes[0].id(), Kind::Status, Bytes::new(), SECOND).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_asks_and_does_not_read_loses_its_connection() {
+    use tokio::io::AsyncWriteExt;
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = Runtime::real();
+    let key = Identity::open(&runtime, directory.path(), None, "stranger").await.unwrap().public_key();
+    let peer =
+        PeerInfo { incarnation: 1, label: "stranger".into(), public_key: key, purpose: Purpose::Join, remote: None };
+    let mux = mux::Mux::new(peer, &runtime, &Arc::new(TransportConfig::default().for_joiners()));
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let running = tokio::spawn(mux.run(Box::new(near), bytes::BytesMut::new(), Dispatch::default()));
+    let mut pings = bytes::BytesMut::new();
+    for id in 0..1000 {
+        frame::put(&mut pings, id, Kind::Ping as u8, 0, b"");
+    }
+    let flood = async { while far.write_all(&pings).await.is_ok() {} };
+    tokio::time::timeout(10 * SECOND, flood).await.expect("its connection is closed");
+    assert_eq!(running.await.unwrap(), "closed");
+}

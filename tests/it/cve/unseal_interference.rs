@@ -1,5 +1,5 @@
-//! Strangers who disturb an unseal or what comes after it: init, unseal and its reset take no token. (Rekeying and new root
-//! tokens are not there yet; wrong shares: `sealing.rs`.)
+//! Strangers who disturb an unseal, a new root token, or what comes after: init, unseal and its reset, and attempts to make a
+//! root token from shares take no token. (Wrong shares: `sealing.rs`. Rekeying is not there yet.)
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,9 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
 
     // While it is open: nothing of that closes it, tells a share, or begins anything.
     for body in [json!({ "reset": true }), json!({ "key": cluster.shares[0] }), json!({ "key": "00".repeat(33) })] {
-        assert_eq!(unseal(&body).ok()["sealed"], false, "{body}");
+        let answer = unseal(&body);
+        assert!([200, 400].contains(&answer.status), "{body}: {}", answer.text());
+        assert_eq!(node.get("sys/seal-status", "").ok()["sealed"], false, "{body}");
     }
     let begun = [
         ("PUT", "sys/seal"),
@@ -45,14 +47,13 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
         ("POST", "sys/rotate/root/init"),
         ("DELETE", "sys/rotate/root/init"),
         ("DELETE", "sys/rotate/recovery/init"),
+        ("PUT", "sys/generate-root-token/attempt"),
+        ("DELETE", "sys/generate-root-token/attempt"),
         ("PUT", "sys/rekey/init"),
         ("DELETE", "sys/rekey/init"),
         ("PUT", "sys/rekey/update"),
         ("DELETE", "sys/rekey/backup"),
         ("DELETE", "sys/rekey-recovery-key/init"),
-        ("PUT", "sys/generate-root/attempt"),
-        ("DELETE", "sys/generate-root/attempt"),
-        ("PUT", "sys/generate-root/update"),
         ("PUT", "sys/replication/dr/primary/enable"),
         ("POST", "sys/storage/raft/snapshot"),
         ("POST", "sys/storage/raft/snapshot-force"),
@@ -66,4 +67,81 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
         }
     }
     assert_eq!(node.health(), 200);
+}
+
+#[test]
+fn an_attempt_to_make_a_root_token_is_ended_by_its_own_and_closed_where_a_listener_says_so() {
+    let mut cluster = Cluster::prepare(1, &Shape::default());
+    let closed = cluster.ports.next();
+    let text = std::fs::read_to_string(cluster.nodes[0].config()).expect("a file");
+    let listener = format!(
+        "listener \"tcp\" {{\n  address = \"127.0.0.1:{closed}\"\n  cluster_address = \"127.0.0.1:{}\"\n  tls_disable = true\n  \
+         disable_unauthed_generate_root_endpoints = true\n}}\n",
+        cluster.ports.next()
+    );
+    std::fs::write(cluster.nodes[0].config(), text + &listener).expect("a file");
+    cluster.nodes[0].start();
+    cluster.init(3, 2);
+    cluster.unseal(&cluster.nodes[0]);
+    let node = &cluster.nodes[0];
+    until("active", 20, || (node.health() == 200).then_some(()));
+    let root = cluster.root.as_str();
+    let default = super::token(node, root, &json!({ "policies": ["default"] }));
+    let accessors = || {
+        let keys = node.http("LIST", "auth/token/accessors", root, &Value::Null).ok()["data"]["keys"].clone();
+        keys.as_array().map_or(0, Vec::len)
+    };
+    let before = accessors();
+    let attempt = "sys/generate-root/attempt";
+    let begun = node.http("PUT", attempt, "", &json!({})).ok();
+    let (nonce, otp) = (begun["nonce"].clone(), begun["otp"].as_str().expect("a password").to_string());
+    // Nobody else ends it, or reads its password.
+    for by in ["", default.as_str(), "hvs.nonsense"] {
+        for query in ["", "?otp=", "?otp=nonsense", &format!("?otp={}", &otp[1..]), &format!("?otp={otp}&otp={otp}x")] {
+            let answer = node.http("DELETE", &format!("{attempt}{query}"), by, &Value::Null);
+            assert!((400..500).contains(&answer.status), "{query}: {} {}", answer.status, answer.text());
+        }
+        assert!(node.http("PUT", attempt, by, &json!({})).status == 400, "one at a time");
+    }
+    let told = node.get(attempt, "").ok();
+    assert_eq!((&told["nonce"], &told["otp"], &told["started"]), (&nonce, &json!(""), &json!(true)));
+    // No shares, wrong shares and another's nonce make no token.
+    for body in [
+        json!({ "nonce": nonce }),
+        json!({ "key": cluster.shares[0] }),
+        json!({ "key": cluster.shares[0], "nonce": "another" }),
+        json!({ "key": "AAAA", "nonce": nonce }),
+    ] {
+        let answer = node.http("PUT", "sys/generate-root/update", "", &body);
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+    }
+    for share in [&"ab".repeat(33), &"cd".repeat(33)] {
+        let answer = node.http("PUT", "sys/generate-root/update", "", &json!({ "key": share, "nonce": nonce }));
+        assert!(answer.json()["encoded_token"].as_str().is_none_or(str::is_empty), "{}", answer.text());
+    }
+    assert_eq!(accessors(), before, "somebody without shares has made a token");
+    // The listener that is closed to it is closed to every method and spelling of it, and to nothing else.
+    let ask =
+        |method: &str, path: &str| crate::support::call(closed, method, path, &[], b"{}").expect("an answer").status;
+    for (method, path) in [
+        ("GET", attempt),
+        ("PUT", attempt),
+        ("DELETE", attempt),
+        ("PUT", "sys/generate-root/update"),
+        ("GET", "sys/%67enerate-root/attempt"),
+    ] {
+        assert_eq!(ask(method, path), 405, "{method} {path}");
+    }
+    assert_eq!(ask("GET", "sys/seal-status"), 200);
+    // Sudo ends it; so does who began it.
+    assert!(node.http("DELETE", attempt, root, &Value::Null).status < 300);
+    let begun = node.http("PUT", attempt, "", &json!({})).ok();
+    let given_up = send_delete(node, attempt, begun["otp"].as_str().expect("a password"));
+    assert!(given_up < 300, "{given_up}");
+    assert_eq!(node.get(attempt, "").ok()["started"], false);
+}
+
+/// A DELETE takes its fields from the query.
+fn send_delete(node: &crate::support::Node, path: &str, otp: &str) -> u16 {
+    node.http("DELETE", &format!("{path}?otp={otp}"), "", &Value::Null).status
 }

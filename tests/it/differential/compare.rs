@@ -59,6 +59,16 @@ const MOMENTS: [&str; 3] = ["creation_time", "server_time_utc", "last_renewal_ti
 /// Fields that hold the seconds that are left.
 const COUNTDOWNS: [&str; 2] = ["ttl", "lease_duration"];
 
+/// Names in texts for people.
+const NAMES: [(&str, &str); 6] = [
+    ("OpenBao", "<product>"),
+    ("Holdfast", "<product>"),
+    ("Vault CLI", "<product> CLI"),
+    ("Vault's server", "<product>'s server"),
+    ("'bao ", "'<client> "),
+    ("'vault ", "'<client> "),
+];
+
 /// All places where the answers to a request differ.
 pub fn differences(request: &Request, pair: &Pair, peer: &Answer, own: &Answer) -> Vec<Observed> {
     let mut found = Vec::new();
@@ -134,7 +144,8 @@ fn natural_text(text: &str) -> String {
         _ if has_shape(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") => "<uuid>".into(),
         // The zero time stays what it is.
         _ if text.len() > 19 && has_shape(&text[..19.min(text.len())], "2ddd-dd-ddTdd:dd:dd") => "<time>".into(),
-        _ => text.to_string(),
+        // A server's own name, and its client's.
+        _ => NAMES.iter().fold(text.to_string(), |text, (name, kind)| text.replace(name, kind)),
     }
 }
 
@@ -157,6 +168,9 @@ fn walk(
 ) {
     let below = |key: &str| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
     match (peer, own) {
+        (Some(peer), Some(own)) if depth == Depth::Top && !at.is_empty() => {
+            note(at, kind(peer).into(), kind(own).into())
+        }
         (Some(Value::Object(peer)), Some(Value::Object(own))) => {
             for key in peer.keys().chain(own.keys().filter(|key| !peer.contains_key(*key))) {
                 walk(&below(key), peer.get(key), own.get(key), depth, note);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::table::Request;
@@ -9,7 +10,7 @@ use crate::support::http::raw;
 use crate::support::ports::Ports;
 use crate::support::{Answer, Node, bao, until};
 
-/// The peer and Holdfast, both in development mode, unsealed and empty but for KV v2 at `secret/`.
+/// The peer and Holdfast.
 pub struct Pair {
     pub peer: Side,
     pub own: Side,
@@ -27,8 +28,38 @@ pub struct Side {
 }
 
 impl Pair {
-    /// Starts both on free ports and waits until they serve.
+    /// Starts both in development mode: unsealed, and empty but for KV v2 at `secret/`.
     pub fn start(name: &str) -> Pair {
+        let args = |port: u16| {
+            let listen = format!("-dev-listen-address=127.0.0.1:{port}");
+            ["-dev", "-dev-root-token-id=root", "-dev-no-store-token", &listen].map(String::from).to_vec()
+        };
+        let (mut pair, log) = Pair::spawn(name, |port, _| args(port));
+        pair.peer.take_over("the peer", || std::fs::read_to_string(&log).unwrap_or_default());
+        let node = &pair._own_process;
+        pair.own.take_over("Holdfast", || node.log());
+        pair
+    }
+
+    /// Starts both with storage in memory, not initialised.
+    pub fn start_new(name: &str) -> Pair {
+        let (pair, _) = Pair::spawn(name, |port, folder| {
+            let listener = format!("listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n");
+            let addresses =
+                format!("api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{}\"\n", port + 1);
+            let file = folder.join(format!("{port}.hcl"));
+            let text = format!("storage \"inmem\" {{}}\ndisable_mlock = true\n{listener}{addresses}");
+            std::fs::write(&file, text).expect("a file");
+            vec![format!("-config={}", file.display())]
+        });
+        for side in [&pair.peer, &pair.own] {
+            until("it answers", 30, || (side.ask("GET", "/v1/sys/seal-status", &[], "").status == 200).then_some(()));
+        }
+        pair
+    }
+
+    /// Starts both with the arguments for a port of their own; where the peer's output goes.
+    fn spawn(name: &str, args: impl Fn(u16, &Path) -> Vec<String>) -> (Pair, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut ports = Ports::reserve();
         // The cluster port is the one after the API's.
@@ -37,26 +68,21 @@ impl Pair {
         let output = File::create(&log).expect("a file");
         let mut command = Command::new(bao::binary());
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder.path()).current_dir(folder.path());
-        command.args(["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
-        command.arg(format!("-dev-listen-address=127.0.0.1:{peer_port}")).stdin(Stdio::null());
+        command.arg("server").args(args(peer_port, folder.path())).stdin(Stdio::null());
         command.stdout(output.try_clone().expect("a file")).stderr(output);
         let peer_process = command.spawn().expect("the peer starts");
         let mut node = Node::new(name, folder.path().join("own"), own_port, own_cluster);
-        let listen = format!("-dev-listen-address=127.0.0.1:{own_port}");
-        node.spawn(&["-dev", "-dev-root-token-id=root", "-dev-no-store-token", &listen]);
-        let read = || std::fs::read_to_string(&log).unwrap_or_default();
-        let mut pair = Pair {
+        let args = args(own_port, folder.path());
+        node.spawn(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let pair = Pair {
             peer: Side { port: peer_port, kept: BTreeMap::new() },
             own: Side { port: own_port, kept: BTreeMap::new() },
             peer_process,
-            _ports: ports,
             _own_process: node,
+            _ports: ports,
             _folder: folder,
         };
-        pair.peer.take_over("the peer", read);
-        let node = &pair._own_process;
-        pair.own.take_over("Holdfast", || node.log());
-        pair
+        (pair, log)
     }
 
     /// Sends a request to both.

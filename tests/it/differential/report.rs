@@ -96,6 +96,7 @@ fails the tests, and so does one that is listed and gone.
 **same**: every request to it is answered alike. **better**: alike but for what is said. **different**: it differs for the
 reason given. **missing**: Holdfast does not have it (yet). **only here**: the peer does not have it.
 
-Compared by their kind alone are ids, accessors, tokens, moments, versions and names of clusters. Tokens of Holdfast begin
+Compared by their kind alone are ids, accessors, tokens, moments, versions, names of clusters, and
+the names of server and client in texts. Tokens of Holdfast begin
 with `hvs.` or `hvb.`, as secret scanners know them; the peer's begin with `s.` or `b.`.
 ";

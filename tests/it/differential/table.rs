@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::compare::Observed;
 
 /// The areas, each a file, in the order of the report.
-pub const AREAS: [&str; 14] = [
+pub const AREAS: [&str; 15] = [
     "tokens",
     "roles",
     "policies",
@@ -19,6 +19,7 @@ pub const AREAS: [&str; 14] = [
     "mounts",
     "auth-mounts",
     "sys",
+    "init",
     "health-seal",
     "headers",
     "errors",
@@ -38,6 +39,9 @@ pub struct Book {
 pub struct Area {
     #[serde(skip)]
     pub name: String,
+    /// Whether the servers are not initialised yet, rather than in development mode.
+    #[serde(default)]
+    pub new: bool,
     pub requests: Vec<Request>,
 }
 
@@ -69,7 +73,9 @@ pub struct Request {
 pub enum Depth {
     /// Status and headers.
     Status,
-    /// Also which fields the body has, and of which types.
+    /// Also which fields the body has at its top, and of which types.
+    Top,
+    /// Also which fields those have.
     Shape,
     /// Everything.
     #[default]
@@ -221,11 +227,6 @@ impl Request {
             "POST" | "PUT" => "POST",
             other => other,
         }
-    }
-
-    /// Whether nothing in it is wrong on purpose, as far as can be seen: used to notice endpoints that are no longer missing.
-    pub fn expects_success(&self) -> bool {
-        !self.keep.is_empty()
     }
 }
 

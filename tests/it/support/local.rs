@@ -62,7 +62,7 @@ impl Local {
         token: &str,
         data: Value,
     ) -> Result<Response, Error> {
-        let client = Client { address: address.into(), port: 1 };
+        let client = Client { address: address.into(), port: 1, ..Client::default() };
         self.node.core().handle(&Request { client, ..request(operation, path, token, data) }).await
     }
 

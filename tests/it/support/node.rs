@@ -19,6 +19,8 @@ pub struct Node {
     pub cluster: u16,
     /// The CA that clients need if the listener speaks TLS.
     pub ca: Option<PathBuf>,
+    /// Variables of its environment beside the usual ones.
+    pub environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -26,7 +28,7 @@ impl Node {
     /// A node that is not running yet and whose configuration is to be written.
     pub fn new(name: &str, folder: PathBuf, api: u16, cluster: u16) -> Node {
         std::fs::create_dir_all(&folder).expect("a folder");
-        Node { name: name.into(), folder, api, cluster, ca: None, child: None }
+        Node { name: name.into(), folder, api, cluster, ca: None, environment: Vec::new(), child: None }
     }
 
     /// Its configuration file.
@@ -59,6 +61,7 @@ impl Node {
         let mut command = Command::new("sh");
         command.args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_holdfast")]);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.folder).current_dir(&self.folder);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("server").args(flags).stdin(Stdio::null());
         command.stdout(output.try_clone().expect("a file")).stderr(output);
         self.child = Some(command.spawn().expect("the server starts"));

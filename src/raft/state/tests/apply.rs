@@ -114,6 +114,11 @@ async fn a_seal_record_is_lifted_only_by_the_check_key() {
     assert_eq!(node.run(unseal([1; 16], &key)).await, DONE);
     assert!(node.state().get(&record).await.unwrap().is_none());
     assert_eq!(node.run(unseal([1; 16], &key)).await, DONE);
+    // Who did not know that its seal was committed, and lifted since, proposes it again.
+    assert_eq!(node.run(Body::Seal { epoch: 0, id: [1; 16] }).await, DONE);
+    assert!(node.state().get(&record).await.unwrap().is_none());
+    assert_eq!(node.run(Body::Seal { epoch: 0, id: [3; 16] }).await, DONE);
+    assert!(node.state().get(&record).await.unwrap().is_some());
 }
 
 #[tokio::test]
