@@ -204,6 +204,7 @@ fn decoded(encoded: &str, otp: &str) -> Result<String, String> {
     String::from_utf8(token).map_err(|_| "the password is not that of this token".to_string())
 }
 
+/// Prints an attempt; what the server left out is empty.
 fn show(context: &Context, status: &Map<String, Value>) -> Outcome {
     let none = json!({
         "nonce": "",
