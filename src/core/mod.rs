@@ -91,6 +91,8 @@ pub struct Inner {
     removed: Mutex<BTreeMap<crate::raft::types::Incarnation, u64>>,
     /// A snapshot has brought a list of its own.
     removed_stale: AtomicBool,
+    /// There is a cluster: its first record was seen.
+    initialized: AtomicBool,
     /// Where the leader's clients are to be sent.
     leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
     /// Counts the writes of the seal record and the keyring: look before the next use.
@@ -148,6 +150,7 @@ impl Core {
             active_since: Mutex::new(None),
             removed: Mutex::new(BTreeMap::new()),
             removed_stale: AtomicBool::new(false),
+            initialized: AtomicBool::new(false),
             leader_api: Mutex::new(None),
             keys_written: AtomicU64::new(1),
             keys_seen: AtomicU64::new(0),

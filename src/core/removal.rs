@@ -87,12 +87,14 @@ impl Core {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()
     }
 
-    /// Reads the list of removed incarnations; whatever is removed later is heard of as it is applied, but for what a
-    /// snapshot brings.
+    /// Reads what is to be known later without waiting for the disk: whether there is a cluster, and who was removed.
+    /// What comes later is heard of as it is applied, but for what a snapshot brings.
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub async fn load_removed(&self) -> Result<()> {
+    pub async fn load_known(&self) -> Result<()> {
+        let init = self.raft.state().get(&schema::key(Kind::Init, b"")).await?;
+        self.initialized.fetch_or(init.is_some(), Ordering::SeqCst);
         let from = schema::key(Kind::Removed, b"");
         let pairs = self.raft.state().scan(&from, &schema::prefix_end(&from), usize::MAX).await?;
         for (key, stored) in pairs {
@@ -107,10 +109,10 @@ impl Core {
         Ok(())
     }
 
-    /// Reads the list again after a snapshot was installed.
+    /// Reads it again after a snapshot was installed.
     pub(crate) async fn follow_removed(&self) {
         if self.removed_stale.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.load_removed().await
+            && let Err(error) = self.load_known().await
         {
             tracing::warn!(%error, "the list of removed members cannot be read");
             self.removed_stale.store(true, Ordering::SeqCst);

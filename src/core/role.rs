@@ -190,10 +190,15 @@ impl Core {
         refusals.first().map(|(peer, reason)| format!("{peer} does not admit this node: {reason}"))
     }
 
-    /// Whether there is a cluster, as far as this node knows without waiting.
+    /// Whether there is a cluster, as far as this node knows without waiting. It never ceases to be one, and its record
+    /// leaves the memory of the store when others are read more often.
     fn is_initialized_now(&self) -> bool {
         let key = crate::storage::schema::key(crate::storage::schema::Kind::Init, b"");
-        matches!(self.raft.state().get_now(&key), Some(Ok(Some(_)))) || self.joining_seal_config().is_some()
+        let seen = self.initialized.load(Ordering::SeqCst)
+            || matches!(self.raft.state().get_now(&key), Some(Ok(Some(_))))
+            || self.secrets_now().is_some();
+        self.initialized.fetch_or(seen, Ordering::SeqCst);
+        seen || self.joining_seal_config().is_some()
     }
 
     /// Brings the gauges up to date, for who reads them next.

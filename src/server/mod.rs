@@ -84,7 +84,7 @@ impl Node {
         let core = Core::new(runtime.clone(), build::settings(&config), raft.clone(), Barrier::new(), metrics.clone());
         let syncs = metrics.clone();
         raft.observe_syncs(move |took| syncs.fsync(took));
-        core.load_removed().await.map_err(ServerError::State)?;
+        core.load_known().await.map_err(ServerError::State)?;
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
         let http = http::Server::start(

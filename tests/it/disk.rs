@@ -228,3 +228,15 @@ fn private(cluster: &Cluster) {
         }
     }
 }
+
+#[test]
+fn a_node_knows_its_cluster_when_the_record_of_it_has_left_the_memory() {
+    let cluster = Cluster::formed(1);
+    let node = &cluster.nodes[0];
+    let value = "x".repeat(250_000);
+    // Several times what is kept in memory before it is written to files.
+    for number in 0..160 {
+        assert!(cluster.put(0, &format!("app/{number}"), &value));
+        assert_eq!(node.health(), 200, "after {number} writes");
+    }
+}

@@ -69,7 +69,7 @@ pub async fn start(spec: Spec, runtime: Runtime) -> Result<Core, String> {
     };
     let metrics = Metrics::new(runtime.clock.clone());
     let core = Core::new(runtime, settings, raft, Barrier::new(), metrics);
-    core.load_removed().await.map_err(|error| error.to_string())?;
+    core.load_known().await.map_err(|error| error.to_string())?;
     core.serve_cluster_port();
     tokio::spawn(core.clone().follow_role());
     tokio::spawn(core.clone().follow_seal());

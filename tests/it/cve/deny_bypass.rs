@@ -31,7 +31,9 @@ fn a_deny_holds_for_every_method_list_and_spelling() {
         call(node.api, method, path, &[("X-Vault-Token", token.as_str())], body).expect("an answer").status
     };
     // What is allowed is, so that a refusal below means something.
-    for (method, path) in [("GET", "secret/data/open/one"), ("LIST", "secret/metadata/open"), ("LIST", "secret/metadata/")] {
+    for (method, path) in
+        [("GET", "secret/data/open/one"), ("LIST", "secret/metadata/open"), ("LIST", "secret/metadata/")]
+    {
         assert_eq!(ask(method, path), 200, "{method} {path}");
     }
     for path in [
@@ -57,7 +59,9 @@ fn a_deny_holds_for_every_method_list_and_spelling() {
     // A list is denied by either spelling of the rule, asked for by either spelling of the path.
     for path in ["denied", "denied/", "shut", "shut/", "globular", "globular/", "glob", "glob/", "%73hut", "shut%2f"] {
         let path = format!("secret/metadata/{path}");
-        for (method, path) in [("LIST", path.clone()), ("GET", format!("{path}?list=true")), ("GET", format!("{path}?list=1"))] {
+        for (method, path) in
+            [("LIST", path.clone()), ("GET", format!("{path}?list=true")), ("GET", format!("{path}?list=1"))]
+        {
             assert_eq!(ask(method, &path), 403, "{method} {path}");
         }
     }

@@ -18,7 +18,8 @@ fn mode(path: &Path) -> u32 {
 fn whatever_the_server_writes_is_private() {
     let mut cluster = Cluster::prepare(1, &Shape::default());
     let node = &mut cluster.nodes[0];
-    let (log, pid, socket) = (node.folder.join("made/vault.log"), node.folder.join("vault.pid"), node.folder.join("vault.sock"));
+    let (log, pid, socket) =
+        (node.folder.join("made/vault.log"), node.folder.join("vault.pid"), node.folder.join("vault.sock"));
     std::fs::create_dir(node.folder.join("made")).expect("a folder");
     let mut text = std::fs::read_to_string(node.config()).expect("a file");
     text.push_str(&format!(

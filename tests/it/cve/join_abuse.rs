@@ -79,7 +79,8 @@ fn strangers_are_asked_for_proof_and_told_nothing() {
     });
     // The same by HTTP: a challenge is anyone's, and worth nothing without the shares.
     let node = &cluster.nodes[0];
-    let challenge = node.http("PUT", "sys/storage/raft/bootstrap/challenge", "", &json!({ "label": "x", "incarnation": 1 }));
+    let challenge =
+        node.http("PUT", "sys/storage/raft/bootstrap/challenge", "", &json!({ "label": "x", "incarnation": 1 }));
     let told = challenge.ok();
     let mut answer = json!({
         "cookie": told["cookie"], "incarnation": 1, "public_key": told["granter"]["public_key"], "label": "vault-1",
@@ -91,7 +92,10 @@ fn strangers_are_asked_for_proof_and_told_nothing() {
         answer["proof"] = json!("");
     }
     assert_eq!(cluster.peers().len(), 1);
-    assert_eq!(node.http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": "http://127.0.0.1:1" })).status, 400);
+    assert_eq!(
+        node.http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": "http://127.0.0.1:1" })).status,
+        400
+    );
 }
 
 #[test]
@@ -123,11 +127,14 @@ fn a_flood_of_joins_costs_bounded_memory_and_keeps_no_node_out() {
                         let _ = stream.write_all(hello).await;
                         held.push(stream);
                     }
-                    let calls = (0..20).map(|_| {
-                        let at = format!("127.0.0.1:{target}");
-                        let (stranger, body) = (stranger.clone(), Bytes::from(vec![1; 100 << 10]));
-                        async move { stranger.join_call(&at, Kind::JoinChallenge, body, Duration::from_millis(300)).await }
-                    });
+                    let calls =
+                        (0..20).map(|_| {
+                            let at = format!("127.0.0.1:{target}");
+                            let (stranger, body) = (stranger.clone(), Bytes::from(vec![1; 100 << 10]));
+                            async move {
+                                stranger.join_call(&at, Kind::JoinChallenge, body, Duration::from_millis(300)).await
+                            }
+                        });
                     futures_util::future::join_all(calls).await;
                     counted.fetch_add(120, Ordering::Relaxed);
                     if held.len() > 2000 {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ends_the_run, endpoints, send};
+use super::{endpoints, ends_the_run, send};
 use crate::support::node::tree;
 use crate::support::{Cluster, Node, Shape, until};
 
@@ -13,7 +13,8 @@ const MARK: &str = "canary7f3a9e";
 #[test]
 fn marked_secrets_are_nowhere_but_with_who_may_have_them() {
     let shape = Shape {
-        top: "log_level = \"trace\"\ntelemetry {\n  prometheus_retention_time = \"1h\"\n  disable_hostname = true\n}".into(),
+        top: "log_level = \"trace\"\ntelemetry {\n  prometheus_retention_time = \"1h\"\n  disable_hostname = true\n}"
+            .into(),
         ..Shape::default()
     };
     let mut cluster = Cluster::formed_as(1, &shape);
@@ -67,7 +68,13 @@ fn marked_secrets_are_nowhere_but_with_who_may_have_them() {
     for endpoint in all.iter().filter(|endpoint| !ends_the_run(endpoint)) {
         for by in ["", default.as_str()] {
             let answer = send(node, &endpoint.method, &endpoint.path, by, b"");
-            assert!(!answer.text().contains(MARK), "{} {} to others: {}", endpoint.method, endpoint.path, answer.text());
+            assert!(
+                !answer.text().contains(MARK),
+                "{} {} to others: {}",
+                endpoint.method,
+                endpoint.path,
+                answer.text()
+            );
         }
     }
     for format in ["prometheus", "json"] {
@@ -100,7 +107,11 @@ fn marked_secrets_are_nowhere_but_with_who_may_have_them() {
         String::from_utf8_lossy(&found.expect("grep").stdout).into_owned()
     };
     assert_eq!(files_with(&marks), "");
-    assert_ne!(files_with(&["vault-prod".into()]), "", "the cluster's name is there in plain: this looks at all there is");
+    assert_ne!(
+        files_with(&["vault-prod".into()]),
+        "",
+        "the cluster's name is there in plain: this looks at all there is"
+    );
 }
 
 fn send_wrapped(node: &Node, token: &str, body: &Value) -> String {
@@ -180,6 +191,9 @@ fn the_client_keeps_its_token_to_itself() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     for name in ["environ", "cmdline"] {
-        assert!(!holds(&of(name), cluster.root.as_bytes()) && !holds(&of(name), cluster.shares[0].as_bytes()), "{name}");
+        assert!(
+            !holds(&of(name), cluster.root.as_bytes()) && !holds(&of(name), cluster.shares[0].as_bytes()),
+            "{name}"
+        );
     }
 }

@@ -7,9 +7,31 @@ use crate::support::{Cluster, Node};
 
 /// Names that are `root` to somebody: after folding, trimming, or with eyes half shut.
 const NAMES: &[&str] = &[
-    "root", "ROOT", "Root", "rOOt", " root", "root ", "\troot\n", "\u{a0}root", "\u{2003}ROOT\u{3000}", "\u{feff}root",
-    "root\u{0}", "ro\u{200b}ot", "\u{ff52}oot", "r\u{43e}\u{43e}t", "root/", "/root", "./root", "root,default", "root\\",
-    "%72oot", "r*", "*", "+", "roo?", "{{identity.entity.name}}",
+    "root",
+    "ROOT",
+    "Root",
+    "rOOt",
+    " root",
+    "root ",
+    "\troot\n",
+    "\u{a0}root",
+    "\u{2003}ROOT\u{3000}",
+    "\u{feff}root",
+    "root\u{0}",
+    "ro\u{200b}ot",
+    "\u{ff52}oot",
+    "r\u{43e}\u{43e}t",
+    "root/",
+    "/root",
+    "./root",
+    "root,default",
+    "root\\",
+    "%72oot",
+    "r*",
+    "*",
+    "+",
+    "roo?",
+    "{{identity.entity.name}}",
 ];
 
 /// Grants what nobody has whose policies came from such a name; the path is one that only root reaches.

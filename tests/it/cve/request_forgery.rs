@@ -30,14 +30,19 @@ fn a_join_asks_its_target_and_nobody_whom_that_points_at() {
     let mut cluster = Cluster::prepare(1, &Shape::default());
     let (target, elsewhere) = (cluster.ports.next(), cluster.ports.next());
     // Not the port after the target's: that is its cluster port.
-    let elsewhere = { let _ = elsewhere; cluster.ports.next() };
+    let elsewhere = {
+        let _ = elsewhere;
+        cluster.ports.next()
+    };
     cluster.nodes[0].start();
     let node = &cluster.nodes[0];
     let never = listener(elsewhere, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".into());
     let location = format!("http://127.0.0.1:{elsewhere}/latest/meta-data");
     let asked = listener(
         target,
-        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 6\r\nConnection: close\r\n\r\ncanary"),
+        format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 6\r\nConnection: close\r\n\r\ncanary"
+        ),
     );
     for address in ["", "file:///etc/passwd", "gopher://127.0.0.1:1", "http://", "//x", "http://a b", "unix:///tmp/x"] {
         let answer = node.http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": address }));
@@ -47,7 +52,8 @@ fn a_join_asks_its_target_and_nobody_whom_that_points_at() {
     let answer = node.http("POST", "sys/storage/raft/join", "hvs.not-to-be-passed-on", &body);
     assert!(!answer.text().contains("canary"), "what the target said is not told: {}", answer.text());
     until("the target was asked a few times", 20, || {
-        (asked.lock().expect("a lock").iter().filter(|head| head.contains("bootstrap/challenge")).count() > 2).then_some(())
+        (asked.lock().expect("a lock").iter().filter(|head| head.contains("bootstrap/challenge")).count() > 2)
+            .then_some(())
     });
     assert!(never.lock().expect("a lock").is_empty(), "the redirect was followed: {never:?}");
     for head in asked.lock().expect("a lock").iter() {
@@ -55,7 +61,12 @@ fn a_join_asks_its_target_and_nobody_whom_that_points_at() {
     }
     // Many targets do not make it many requests' worth of memory or a scanner of the whole network.
     for port in 1..200 {
-        node.http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": format!("http://127.0.0.1:{port}") }));
+        node.http(
+            "POST",
+            "sys/storage/raft/join",
+            "",
+            &json!({ "leader_api_addr": format!("http://127.0.0.1:{port}") }),
+        );
     }
     assert!(!node.log().contains("panicked"), "{}", node.log());
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{ends_the_run, endpoints, send};
+use super::{endpoints, ends_the_run, send};
 use crate::support::Cluster;
 
 /// Values of every kind that a field may not be.
@@ -52,7 +52,9 @@ fn no_operation_panics_whatever_its_fields_are() {
             let values = hostile();
             // Each field has another one of the values; a few rounds give each field several.
             for round in 0..3 {
-                let field = |(number, name): (usize, &String)| (name.clone(), values[(at + number + round * 4) % values.len()].clone());
+                let field = |(number, name): (usize, &String)| {
+                    (name.clone(), values[(at + number + round * 4) % values.len()].clone())
+                };
                 let body: Value = endpoint.fields.iter().enumerate().map(field).collect();
                 // Mounts and the test's own policies must outlive it.
                 if endpoint.method == "DELETE" && endpoint.path.starts_with("sys/mounts") {

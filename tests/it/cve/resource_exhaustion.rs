@@ -131,7 +131,10 @@ fn who_sends_slowly_or_not_at_all_is_let_go() {
         ("half a body", "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"),
         ("no end of chunks", "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"),
         ("two lengths", "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{"),
-        ("length and chunks", "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/sys/"),
+        (
+            "length and chunks",
+            "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/sys/",
+        ),
     ] {
         let mut stream = TcpStream::connect(("127.0.0.1", node.api)).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(15))).expect("a timeout");

@@ -14,7 +14,8 @@ fn by_id_and_by_accessor_a_token_reaches_only_itself() {
     let (victim, accessor) = (made["auth"]["client_token"].clone(), made["auth"]["accessor"].clone());
     let victim = victim.as_str().expect("a token");
     node.http("POST", "cubbyhole/mine", victim, &json!({ "value": "private" })).ok();
-    let lease = node.http("POST", "sys/leases/lookup", root, &json!({ "lease_id": format!("auth/token/create/{victim}") }));
+    let lease =
+        node.http("POST", "sys/leases/lookup", root, &json!({ "lease_id": format!("auth/token/create/{victim}") }));
     assert!(lease.status >= 400, "a token's id is no lease: {}", lease.text());
     let thief = token(node, root, &json!({ "policies": ["default"] }));
     for (path, body) in [
@@ -36,7 +37,8 @@ fn by_id_and_by_accessor_a_token_reaches_only_itself() {
     }
     // What may only be done to oneself is done to oneself, whomever the body names.
     for path in ["lookup-self", "renew-self"] {
-        let told = node.http("POST", &format!("auth/token/{path}"), &thief, &json!({ "token": victim, "accessor": accessor }));
+        let told =
+            node.http("POST", &format!("auth/token/{path}"), &thief, &json!({ "token": victim, "accessor": accessor }));
         assert!(!told.text().contains(accessor.as_str().expect("an accessor")), "{path}: {}", told.text());
     }
     node.http("POST", "auth/token/revoke-self", &token(node, root, &json!({})), &json!({ "token": victim })).ok();

@@ -80,7 +80,9 @@ fn what_the_server_asks_itself_nobody_asks_from_outside() {
     let (node, root) = (&cluster.nodes[0], cluster.root.as_str());
     let default = super::token(node, root, &json!({ "policies": ["default"] }));
     // Methods and headers that might name an internal operation or another caller.
-    for method in ["RENEW", "REVOKE", "ROLLBACK", "CREATE", "HELP", "EXISTS", "ALIAS-LOOKAHEAD", "RESOLVE-ROLE", "SCAN", "TRACE"] {
+    for method in
+        ["RENEW", "REVOKE", "ROLLBACK", "CREATE", "HELP", "EXISTS", "ALIAS-LOOKAHEAD", "RESOLVE-ROLE", "SCAN", "TRACE"]
+    {
         for path in ["secret/data/app", "auth/token/create", "sys/mounts/secret", "sys/leases/revoke"] {
             let answer = call(node.api, method, path, &[("X-Vault-Token", root)], b"{}").unwrap_or_default();
             assert!(answer.status >= 400 || answer.status == 0, "{method} {path}: {}", answer.text());

@@ -17,7 +17,9 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
         unseal(&json!({ "key": cluster.shares[0] })).ok();
         assert_eq!(unseal(&json!({ "reset": true })).ok()["progress"], 0);
     }
-    for body in [json!({ "key": "AAAA" }), json!({ "key": 1 }), json!({}), json!({ "key": [1] }), json!({ "migrate": true })] {
+    for body in
+        [json!({ "key": "AAAA" }), json!({ "key": 1 }), json!({}), json!({ "key": [1] }), json!({ "migrate": true })]
+    {
         let answer = unseal(&body);
         assert!((400..500).contains(&answer.status), "{body}: {}", answer.text());
     }
