@@ -133,8 +133,8 @@ fn source(words: &[&str], all: &[Interface]) -> Result<Stage, String> {
     let named = |pattern: &str| {
         let is_named = selector_of("name", pattern)?;
         let named = all.iter().filter(|interface| is_named(interface)).cloned().collect();
-        // Addresses that nobody else can use come last.
-        Ok::<_, String>(sorted(named, "type")?)
+        // Addresses that most others can use come first.
+        sorted(named, "type")
     };
     Ok(match words {
         ["GetAllInterfaces"] => Stage::Interfaces(all.to_vec()),
