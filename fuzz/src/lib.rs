@@ -22,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 ];
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the corpus is files of this repository")]
 mod tests {
     use std::path::Path;
 

@@ -20,10 +20,9 @@ pub fn request(data: &[u8]) {
             node.serve(parts, &body);
         }
         node.inputs += 1;
-        if node.inputs >= INPUTS_MAX || !node.is_usable() {
-            if let Some(old) = slot.take() {
-                block_on(old.node.shutdown());
-            }
+        let worn = node.inputs >= INPUTS_MAX || !node.is_usable();
+        if let Some(old) = slot.take_if(|_| worn) {
+            block_on(old.node.shutdown());
         }
     });
 }

@@ -128,8 +128,21 @@ impl Context {
         config.namespace = config.namespace.take().map(|name| format!("{}/", name.trim_matches('/')));
         config.namespace = config.namespace.take().filter(|name| name != "/" && name != "root/");
         let client = Client::new(self.runtime.clone(), config);
-        client.prepare().await.map_err(failure)?;
+        client.prepare().await.map_err(|error| self.tls_failure(&error))?;
         Ok(client)
+    }
+
+    /// What is wrong with the TLS files is said of who named them: flags or the environment.
+    fn tls_failure(&self, error: &ClientError) -> Failure {
+        let global = &self.global;
+        let flags = [&global.ca_cert, &global.ca_path, &global.client_cert, &global.client_key];
+        let message = error.to_string();
+        match message.strip_prefix("failed to setup TLS config: ") {
+            Some(reason) if flags.iter().all(|flag| flag.is_none()) => {
+                Failure::server(format!("failed to read environment: {reason}"))
+            }
+            _ => Failure::server(message),
+        }
     }
 
     fn flags_to(&self, config: &mut ClientConfig) -> Result<(), Failure> {

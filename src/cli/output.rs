@@ -198,24 +198,44 @@ pub fn json_text(data: &impl Serialize) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// Breaks text at spaces so that a line with its indent has at most 78 columns.
+/// Breaks text at spaces so that a line with its indent has at most 78 columns, and lines are about as long as each other,
+/// as the peers do it.
 pub fn wrap(text: &str, indent: usize) -> String {
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            let width = line.chars().count() + 1 + word.chars().count();
-            if !line.is_empty() && width > LINE_COLUMNS - indent {
-                lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
     let pad = " ".repeat(indent);
-    lines.iter().map(|line| format!("{pad}{line}")).collect::<Vec<_>>().join("\n")
+    let lines = text.split('\n').flat_map(|paragraph| even_lines(paragraph, LINE_COLUMNS - indent));
+    lines.map(|line| format!("{pad}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines of at most `columns` whose squared distances from that sum up to the least. The last line counts nothing.
+fn even_lines(paragraph: &str, columns: usize) -> Vec<String> {
+    let words: Vec<&str> = paragraph.split(' ').collect();
+    // Of the words from each on: the least cost, and where the next line begins.
+    let mut best = vec![(0, words.len()); words.len() + 1];
+    for first in (0..words.len()).rev() {
+        let mut width = 0;
+        let mut found = None;
+        for next in first + 1..=words.len() {
+            width += words[next - 1].chars().count() + usize::from(next > first + 1);
+            if width > columns && next > first + 1 {
+                break;
+            }
+            if next == words.len() {
+                found = Some((0, next));
+                break;
+            }
+            let cost = columns.saturating_sub(width).pow(2) + best[next].0;
+            if found.is_none_or(|(least, _)| cost < least) {
+                found = Some((cost, next));
+            }
+        }
+        best[first] = found.unwrap_or((0, words.len()));
+    }
+    let (mut lines, mut at) = (Vec::new(), 0);
+    while at < words.len() {
+        lines.push(words[at..best[at].1].join(" "));
+        at = best[at].1;
+    }
+    lines
 }
 
 const LINE_COLUMNS: usize = 78;
@@ -234,6 +254,19 @@ mod tests {
                         of the more secure SHA2-256 HMAC for token obfuscation. SHA1 hashed tokens\n  \
                         on the wire leads to less secure lookups.\n";
         assert_eq!(warnings(&[long.to_string()], &brand), expected);
+    }
+
+    #[test]
+    fn lines_are_even() {
+        let text = "* Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to \
+                    use. If using the OpenBao CLI, use 'bao kv list' for this operation.";
+        let expected = "  * Invalid path for a versioned K/V secrets engine. See the API docs for\n  \
+                        the appropriate API endpoints to use. If using the OpenBao CLI, use 'bao kv\n  \
+                        list' for this operation.";
+        assert_eq!(wrap(text, 2), expected);
+        let long = "x".repeat(100);
+        assert_eq!(wrap(&format!("a {long} b\n\nc"), 0), format!("a\n{long}\nb\n\nc"));
+        assert_eq!(wrap("", 2), "  ");
     }
 
     #[test]

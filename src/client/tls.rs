@@ -67,7 +67,10 @@ async fn trusted(runtime: &Runtime, files: &TlsFiles) -> Result<Vec<CertificateD
             .ok_or_else(|| format!("Error loading CA File: Couldn't parse PEM in: {}", path.display()));
     }
     if let Some(directory) = &files.ca_path {
-        let failed = |error: std::io::Error| format!("Error loading CA path {}: {error}", directory.display());
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("lstat {}: no such file or directory", directory.display()),
+            _ => format!("Error loading CA path {}: {error}", directory.display()),
+        };
         let mut all = Vec::new();
         for entry in runtime.disk.list(directory).await.map_err(failed)? {
             if !entry.is_dir {

@@ -172,7 +172,7 @@ impl Core {
         request: &Request,
     ) -> Result<Authorized> {
         let caller = caller.ok_or_else(|| match request.path.as_str() {
-            "sys/wrapping/unwrap" => super::wrap::invalid_token(),
+            "sys/wrapping/unwrap" => super::wrap::not_opened(request),
             _ => Error::no_token(),
         })?;
         let acl = self.acl(unsealed, &caller.entry.policies).await?;

@@ -28,6 +28,16 @@ pub(crate) fn invalid_token() -> Error {
     Error::invalid("wrapping token is not valid or does not exist")
 }
 
+/// The error of an unwrapping whose token is none that lives.
+pub(crate) fn not_opened(request: &Request) -> Error {
+    let named = request.data.get("token").and_then(serde_json::Value::as_str).is_some_and(|id| !id.is_empty());
+    match (&request.token, named) {
+        (Some(_), _) => invalid_token(),
+        (None, true) => Error::denied(),
+        (None, false) => Error::Forbidden("error validating wrapping token: token is empty".into()),
+    }
+}
+
 /// Whether the caller's token is a wrapping token that the request unwraps: then that takes the token.
 pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
     let named = request.data.get("token").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty());

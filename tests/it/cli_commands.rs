@@ -165,6 +165,22 @@ fn cases() -> Vec<Case> {
             prints: "All revocation operations queued successfully!\n",
         },
         Case {
+            args: &["operator", "generate-root", "-cancel", "-otp=x"],
+            answers: &[(405, r#"{"errors":["unsupported operation"]}"#), (204, "")],
+            lines: &["DELETE /v1/sys/generate-root/attempt?otp=x", "DELETE /v1/sys/generate-root-token/attempt?otp=x"],
+            body: None,
+            code: 0,
+            prints: "Success! Root token generation canceled (if it was started)\n",
+        },
+        Case {
+            args: &["list", "secret"],
+            answers: &[(404, r#"{"request_id":"1","warnings":["not here"]}"#)],
+            lines: &["GET /v1/secret?list=true"],
+            body: None,
+            code: 0,
+            prints: "",
+        },
+        Case {
             args: &["operator", "members"],
             answers: &[(200, NODES)],
             lines: &["GET /v1/sys/ha-status"],

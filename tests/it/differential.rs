@@ -151,19 +151,16 @@ fn stale(book: &Book, area: &Area, all: &[Outcome]) -> Vec<String> {
             stale.push(format!("no request in {} is like {:?} ({})\n", area.name, known.requests, known.why));
         }
         // What is said of every answer need not hold for those that the peer's HTTP library gives by itself.
-        let strict = known.why != BEING_BUILT && known.areas != "*";
+        let strict = known.areas != "*";
         for (shown, _) in about.iter().filter(|(_, differs)| !**differs && strict) {
             stale.push(format!("{shown}\n    no longer differs at {} as differences.toml says\n", known.at));
         }
     }
     for (request, _) in area.requests.iter().zip(all).filter(|(_, outcome)| outcome.succeeded) {
         let Some(endpoint) = book.endpoint(request) else { continue };
-        if endpoint.missing.as_ref().is_some_and(|why| why != BEING_BUILT) {
+        if endpoint.missing.is_some() {
             stale.push(format!("{}\n    {} is there: endpoints.toml says missing\n", request.shown(), endpoint.path));
         }
     }
     stale
 }
-
-/// Why something is missing that others build at this moment: it may come in at any time.
-const BEING_BUILT: &str = "Being built.";

@@ -123,7 +123,12 @@ async fn names_are_folded_wherever_they_come_in() {
     node.write("sys/policies/acl/MiXed", json!({ "policy": READ })).await;
     assert_eq!(shown(&node, "sys/policies/acl/mixed").await["name"], "mixed");
     node.write("sys/policy/a/b", json!({ "rules": READ })).await;
-    assert_eq!(shown(&node, "sys/policies/acl/A/B/").await["name"], "a/b");
+    assert_eq!(shown(&node, "sys/policies/acl/A/B").await["name"], "a/b");
+    // Who may not touch `mixed` does not get there by `mixed/`.
+    let deleted = node.call(Operation::Delete, "sys/policies/acl/mixed/", &node.root, json!({})).await;
+    assert!(
+        deleted.is_ok() && node.call(Operation::Read, "sys/policies/acl/mixed/", &node.root, json!({})).await.is_err()
+    );
     let all = node.call(Operation::List, "sys/policies/detailed/acl/", &node.root, json!({})).await.expect("a list");
     let all = all.data.expect("data");
     assert_eq!(all["keys"], json!(["a/b", "default", "mixed", "root"]));

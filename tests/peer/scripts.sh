@@ -49,7 +49,7 @@ for script in "$here"/scripts/*.sh; do
     run peer "$peer" "$script"
     run ours "$ours" "$script"
     if diff -u --label "peer: $(basename "$script")" --label ours "$work/peer.txt" "$work/ours.txt"; then
-        echo "same: $(basename "$script") ($(grep -c '^[^#].*vault' "$script") commands)"
+        echo "same: $(basename "$script") ($(grep -c '^[^#]*vault ' "$script") commands)"
     else
         failed=1
     fi

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod data;
+pub mod generate_root;
 pub mod kv;
 pub mod kv_metadata;
 pub mod kv_place;

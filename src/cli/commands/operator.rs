@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{at_most_one, exactly, raft, status};
+use super::{at_most_one, exactly, generate_root, raft, status};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{EXIT_SERVER, Failure, Outcome, data, prompt, table, value};
@@ -14,6 +14,8 @@ use crate::client::{ApiRequest, Client};
 /// peers.
 #[derive(Debug, clap::Subcommand)]
 pub enum Operator {
+    /// Generate a new root token.
+    GenerateRoot(Box<generate_root::GenerateRoot>),
     /// Initialize a cluster.
     Init(Box<Init>),
     /// Print term, age and use of the key that data is encrypted with.
@@ -97,6 +99,7 @@ pub struct Unseal {
 /// Runs an `operator` command.
 pub async fn run(context: &Context, operator: Operator) -> Outcome {
     match operator {
+        Operator::GenerateRoot(args) => generate_root::run(context, *args).await,
         Operator::Init(args) => init(context, *args).await,
         Operator::KeyStatus(args) => key_status(context, args).await,
         Operator::Members(args) => members(context, args).await,
@@ -153,7 +156,7 @@ async fn init_status(context: &Context, client: &Client) -> Outcome {
 }
 
 /// PGP keys as the server takes them: base64 of the binary form.
-async fn pgp_keys(context: &Context, files: &[String]) -> Result<Option<Vec<String>>, Failure> {
+pub async fn pgp_keys(context: &Context, files: &[String]) -> Result<Option<Vec<String>>, Failure> {
     use base64::Engine as _;
     let mut keys = Vec::new();
     for file in files {
@@ -302,8 +305,7 @@ async fn rotate(context: &Context, args: NoArgs) -> Outcome {
 
 async fn members(context: &Context, _args: NoArgs) -> Outcome {
     let client = context.client().await?;
-    let answer: Result<Value, Failure> = context.typed(&client, ApiRequest::get("sys/ha-status")).await;
-    let mut answer = answer.map_err(|failure| failure.context("Error getting the nodes of the cluster"))?;
+    let mut answer: Value = context.typed(&client, ApiRequest::get("sys/ha-status")).await?;
     let nodes = match answer.get_mut("data").map(Value::take) {
         Some(mut data) if data.is_object() => data["nodes"].take(),
         _ => answer["nodes"].take(),

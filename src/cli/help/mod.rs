@@ -1,6 +1,7 @@
 //! Help as the peers lay it out: usage, what it does, options with one dash under their headings.
 
 pub mod texts;
+mod texts_stores;
 
 use clap::{ArgAction, CommandFactory};
 

@@ -53,6 +53,9 @@ impl Core {
             (Some(paths), _) | (None, Some(paths)) if !paths.is_empty() => paths,
             _ => return Err(Error::invalid("paths must be supplied")),
         };
+        if paths.iter().any(String::is_empty) {
+            return Err(Error::invalid("1 error occurred:\n\t* missing path\n\n"));
+        }
         let salt = &unsealed.secrets.salt;
         let invalid = || Error::invalid("1 error occurred:\n\t* invalid token\n\n");
         let entry = match route.pattern {

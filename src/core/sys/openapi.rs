@@ -53,7 +53,7 @@ impl Core {
 #[derive(Default)]
 pub(crate) struct Documents(Mutex<[Option<Kept>; 2]>);
 
-/// What a document was made of, and the document.
+/// The router that a document was made of, and the document.
 type Kept = (Weak<Router>, Vec<u8>);
 
 impl Documents {

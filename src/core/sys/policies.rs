@@ -32,6 +32,7 @@ pub(crate) static ROUTES: &[Route] = &[
             Verb::new(Operation::Update, "Writes the policy; it holds as soon as this is answered.", &[]),
             Verb::new(Operation::Patch, "Changes what is given and keeps the rest.", &[]),
             Verb::new(Operation::Delete, "Deletes the policy; tokens that have it lose what it granted.", &[]),
+            Verb::new(Operation::List, "Lists the names that begin with this one and a slash.", &[fields::KEYS]),
         ],
         fields: &[TEXT, CAS, CAS_REQUIRED, TTL, EXPIRATION, SLASHES, WILDCARDS],
     },
@@ -99,15 +100,20 @@ const WILDCARDS: Field =
 impl Core {
     /// Serves them.
     pub(super) async fn sys_policies(&self, ask: Ask<'_>) -> Result<Response> {
-        use Operation::{Delete, Patch, Read};
+        use Operation::{Delete, List, Patch, Read};
         let (pattern, operation) = ask.at();
-        let name = policy::name::fold(ask.param().trim_end_matches('/'));
+        // A slash at the end stays: a rule on the policy's own path would say nothing of that path.
+        let name = policy::name::fold(ask.param());
         let Ask { unsealed, txn, request, .. } = ask;
         match (pattern, operation) {
-            (ALL, _) => self.policy_names().await.map(Response::keys),
+            (ALL, _) => self.policy_names("").await.map(Response::keys),
+            (ONE, List) => match self.policy_names(&name).await? {
+                names if names.is_empty() => Err(Error::Absent),
+                names => Ok(Response::keys(names)),
+            },
             (DETAILED, _) => self.detailed_policies(unsealed).await,
             (OLD_ALL, _) => {
-                let names = self.policy_names().await?;
+                let names = self.policy_names("").await?;
                 Ok(Response::data(json!({ "keys": names, "policies": names })).flat())
             }
             (OLD_ONE, Read) => {
@@ -124,10 +130,10 @@ impl Core {
         }
     }
 
-    /// The names of all policies, sorted.
-    async fn policy_names(&self) -> Result<Vec<String>> {
-        let mut names = vec![policy::name::ROOT.to_string()];
-        let mut from = key("").to_vec();
+    /// The names of the policies that begin with `prefix`, sorted, and then `root` if it does.
+    async fn policy_names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut from = key(prefix).to_vec();
         let to = schema::prefix_end(&from);
         loop {
             let page = self.raft.state().keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
@@ -135,13 +141,15 @@ impl Core {
             let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
             from = [&last[..], &[0]].concat();
         }
-        names.sort();
+        if policy::name::ROOT.starts_with(prefix) {
+            names.push(policy::name::ROOT.to_string());
+        }
         Ok(names)
     }
 
     async fn detailed_policies(&self, unsealed: &Unsealed) -> Result<Response> {
         let mut info = Map::new();
-        for name in self.policy_names().await? {
+        for name in self.policy_names("").await? {
             match self.read_policy(unsealed, &name, "policy").await {
                 Ok(shown) => drop(info.insert(name, shown.into())),
                 Err(Error::Absent) => {}
@@ -192,7 +200,8 @@ impl Core {
         let found = self.policy(unsealed, &name).await?;
         let present = found.as_ref().map(|found| &found.record.stored);
         let cas = request.integer("cas")?;
-        if cas.is_none() && present.is_some_and(|present| present.cas_required) {
+        let asked = request.flag(CAS_REQUIRED.name)?.unwrap_or(false);
+        if cas.is_none() && (asked || present.is_some_and(|present| present.cas_required)) {
             return Err(Error::invalid("check-and-set parameter required for this call"));
         }
         check_cas(cas, present)?;

@@ -101,6 +101,8 @@ fn add_version(call: Call<'_>, path: &str, config: &Config, mut metadata: Metada
         && let Some((old, _)) = metadata.versions.pop_first()
     {
         record::delete_data(call.txn, path, old);
+    }
+    if metadata.versions.len() >= kept {
         metadata.oldest = metadata.versions.keys().next().copied().unwrap_or(number);
     }
     metadata.store(call.txn, path);

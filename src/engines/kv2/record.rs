@@ -30,7 +30,7 @@ pub(super) struct Metadata {
     pub updated: UnixTime,
     /// The latest version; 0 if none was written yet.
     pub current: u64,
-    /// The oldest version kept; 0 until one had to go.
+    /// The oldest version kept; 0 until there are as many as are kept.
     pub oldest: u64,
     pub versions: BTreeMap<u64, Version>,
     /// 0 for the mount's.

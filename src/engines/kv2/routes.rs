@@ -162,7 +162,7 @@ const METADATA_ANSWER: &[Field] = &[
     CREATED,
     Field::new("updated_time", Kind::Text, "When the key was last changed (RFC 3339)."),
     Field::new("current_version", Kind::Integer, "The latest version; 0 if none was written."),
-    Field::new("oldest_version", Kind::Integer, "The oldest version kept; 0 until one had to go."),
+    Field::new("oldest_version", Kind::Integer, "The oldest version kept; 0 until there are as many as are kept."),
     Field::new("current_metadata_version", Kind::Integer, "How often the metadata was changed."),
     Field::new("versions", Kind::Any, "What is known of each version, by number."),
     MAX_VERSIONS,

@@ -348,4 +348,58 @@ proptest! {
         let expected = reference::obeyed(&patterns, &path, list).map(|pattern| patterns.iter().position(|p| p == pattern).unwrap().to_string());
         prop_assert_eq!(found, expected, "{:?} {}", patterns, path);
     }
+
+    /// Several policies, each with rules of its own: what is granted at a path is what all rules of the obeyed path grant
+    /// together, and nothing if one of them denies.
+    #[test]
+    fn grants_what_the_rules_of_the_obeyed_path_grant_together(
+        policies in proptest::collection::vec(proptest::collection::vec((pattern(), words()), 1..5), 1..5),
+        path in asked(),
+    ) {
+        let texts: Vec<String> = policies
+            .iter()
+            .map(|rules| rules.iter().map(|(pattern, words)| rule(pattern, &words.join(" "))).collect())
+            .collect();
+        let acl = acl(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let all: Vec<&(String, Vec<&str>)> = policies.iter().flatten().collect();
+        let patterns: Vec<String> = all.iter().map(|(pattern, _)| pattern.clone()).collect();
+        let obeyed = reference::obeyed(&patterns, &path, false);
+        let mut granted: Vec<&str> = all
+            .iter()
+            .filter(|(pattern, _)| Some(pattern) == obeyed)
+            .flat_map(|(_, words)| words.iter().copied())
+            .collect();
+        granted.sort_unstable();
+        granted.dedup();
+        if granted.is_empty() || granted.contains(&"deny") {
+            granted = vec!["deny"];
+        }
+        for (operation, word) in [
+            (Operation::Create, "create"),
+            (Operation::Read, "read"),
+            (Operation::Update, "update"),
+            (Operation::Patch, "patch"),
+            (Operation::Delete, "delete"),
+        ] {
+            prop_assert_eq!(allowed(&acl, operation, &path), granted.contains(&word), "{:?} {:?} {}", policies, operation, path);
+        }
+        if !path.ends_with('/') {
+            prop_assert_eq!(acl.capabilities(&path), granted, "{:?} {}", policies, path);
+        }
+    }
+}
+
+/// Some capabilities; `deny` one time in four.
+fn words() -> impl Strategy<Value = Vec<&'static str>> {
+    let word = prop_oneof![
+        Just("create"),
+        Just("read"),
+        Just("update"),
+        Just("patch"),
+        Just("delete"),
+        Just("list"),
+        Just("sudo"),
+        Just("deny"),
+    ];
+    proptest::collection::vec(word, 1..3)
 }

@@ -148,8 +148,7 @@ impl Book {
         Book {
             areas: AREAS.iter().map(area).collect(),
             groups: file::<Endpoints>("endpoints").group,
-            differences: [file::<Differences>("differences").difference, file::<Differences>("pending").difference]
-                .concat(),
+            differences: file::<Differences>("differences").difference,
         }
     }
 
