@@ -133,7 +133,7 @@ fn source(words: &[&str], all: &[Interface]) -> Result<Stage, String> {
     let named = |pattern: &str| {
         let is_named = selector_of("name", pattern)?;
         let named = all.iter().filter(|interface| is_named(interface)).cloned().collect();
-        // Addresses that nobody else can use come last.
+        // Addresses that most others can use come first.
         sorted(named, "type")
     };
     Ok(match words {
