@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use super::{Operation, Request};
+use super::{Client, Operation, Request};
 use crate::runtime::UnixTime;
+use crate::telemetry::log::without_tokens;
 
 /// All of them.
 #[derive(Default)]
@@ -18,10 +19,11 @@ struct Table {
     requests: BTreeMap<u64, Flight>,
 }
 
+/// Kept as it came: few ever ask to see it.
 struct Flight {
     id: String,
     begun: UnixTime,
-    client: String,
+    client: Client,
     path: String,
     operation: Operation,
 }
@@ -38,13 +40,8 @@ impl InFlight {
         let flight = Flight {
             id: request.id.clone(),
             begun: now,
-            client: match request.client.address.as_str() {
-                "" => String::new(),
-                address if address.contains(':') => format!("[{address}]:{}", request.client.port),
-                address => format!("{address}:{}", request.client.port),
-            },
-            // Some clients put a token into a path.
-            path: crate::telemetry::log::without_tokens(request.path.clone()),
+            client: request.client.clone(),
+            path: request.path.clone(),
             operation: request.operation,
         };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,8 +57,9 @@ impl InFlight {
         let shown = |flight: &Flight| {
             json!({
                 "start_time": flight.begun.rfc3339(),
-                "client_remote_address": flight.client,
-                "request_path": format!("/v1/{}", flight.path),
+                "client_remote_address": remote(&flight.client),
+                // Some clients put a token into a path.
+                "request_path": format!("/v1/{}", without_tokens(flight.path.clone())),
                 "request_method": method(flight.operation),
                 "client_id": "",
             })
@@ -73,6 +71,14 @@ impl InFlight {
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).requests.remove(&self.number);
+    }
+}
+
+fn remote(client: &Client) -> String {
+    match client.address.as_str() {
+        "" => String::new(),
+        address if address.contains(':') => format!("[{address}]:{}", client.port),
+        address => format!("{address}:{}", client.port),
     }
 }
 

@@ -248,8 +248,8 @@ const META_KEY: &[u8] = b"meta";
 /// Pinned, so that an upgrade of RocksDB does not change what older builds must read.
 const TABLE_FORMAT: i32 = 6;
 
-/// Block cache in bytes, for indexes and filters too.
-const CACHE: usize = 16 * 1024 * 1024;
+/// Block cache in bytes, for indexes and filters too; taken only as it fills. What is not in it is read on another thread.
+const CACHE: usize = 256 * 1024 * 1024;
 
 /// The size at which RocksDB would flush by itself; never reached (see above).
 const MEMTABLE_LIMIT: usize = 512 * 1024 * 1024;
