@@ -75,6 +75,7 @@ pub async fn measure(cluster: &Cluster, keys: u64, tokens: u64) -> Result<Figure
     each(cluster, active, 16, 0..tokens, &|_| create.clone()).await?;
     let token_rate = tokens as f64 / began.elapsed().as_secs_f64();
     let bytes_a_token = memory(cluster).saturating_sub(resident) as f64 / tokens.max(1) as f64;
+    load::fill(cluster, active, 16).await?;
     let before = load::run(cluster, active, Kind::Read, 16, TIME).await?;
     let revoke = request("POST", "auth/token/revoke-self", &parent, "");
     connection.send(&revoke).await.map_err(|error| error.to_string())?;
