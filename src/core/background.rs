@@ -21,8 +21,10 @@ impl Core {
     pub(crate) async fn work(self, term: u64) {
         let mut version_noted = false;
         while self.is_active_in(term) {
+            let began = tokio::time::Instant::now();
             match self.work_once(term, &mut version_noted).await {
-                Ok(true) => {}
+                // Requests come first: the work takes half of the time at most, however much there is.
+                Ok(true) => tokio::time::sleep(began.elapsed()).await,
                 Ok(false) => tokio::time::sleep(PAUSE).await,
                 // Somebody else has written what was looked at.
                 Err(Error::Conflict) => tokio::time::sleep(SHORT_PAUSE).await,

@@ -30,6 +30,7 @@ impl Core {
         let expired = token::store::expired(&mut txn, now, limits::REVOKE_PAGE as u32).await?;
         let Some(cubbyholes) = self.cubbyholes(unsealed).await? else { return Ok(false) };
         for (at, hash) in &expired {
+            tokio::task::yield_now().await;
             match token::store::get(&mut txn, hash).await? {
                 Some(entry) if entry.is_expired(now) => {
                     let salt = &unsealed.secrets.salt;
@@ -52,19 +53,27 @@ impl Core {
         let mut left = limits::REVOKE_PAGE;
         for mark in &marks {
             let Some(hash) = keys::revoking_of(mark).filter(|_| left > 0) else { break };
-            self.empty(cubbyholes.of(&hash)).await?;
-            let from = keys::children(&hash);
-            let children = txn.scan_keys(&from, &schema::prefix_end(&from), left as u32).await?;
+            let Some(last) = txn.get(mark).await? else { continue };
+            let all = keys::children(&hash);
+            // Behind the last child: over what was deleted before it the store would have to step each time.
+            let from = if last.is_empty() { all.to_vec() } else { [&last[..], &[0]].concat() };
+            if last.is_empty() {
+                self.empty(cubbyholes.of(&hash)).await?;
+            }
+            let children = txn.scan_keys(&from, &schema::prefix_end(&all), left as u32).await?;
             for key in &children {
                 let Some(child) = keys::child_of(key) else { continue };
                 txn.delete(key.clone());
+                // Between two tokens, so that requests need not wait for a page.
+                tokio::task::yield_now().await;
                 if let Some(entry) = token::store::get(&mut txn, &child).await? {
                     let salt = &unsealed.secrets.salt;
                     token::store::revoke_whole(&mut txn, salt, &child, &entry, &cubbyholes.of(&child)).await?;
                 }
             }
-            if children.len() < left {
-                txn.delete(mark.clone());
+            match children.last() {
+                Some(last) if children.len() == left => txn.put(mark.clone(), last),
+                _ => txn.delete(mark.clone()),
             }
             left -= children.len();
         }
