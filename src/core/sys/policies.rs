@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Ask;
 use crate::barrier::BarrierTxn;
-use crate::core::policies::{Stored, expiry_key, key};
+use crate::core::policies::{PolicyRecord, Stored, expiry_key, key};
+use crate::core::views::Found;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::engines::fields;
 use crate::limits;
@@ -197,15 +198,15 @@ impl Core {
             _ => return Err(Error::invalid(NO_TEXT)),
         };
         let new = Stored::new(&name, &text, self.runtime.clock.now());
-        let found = self.policy(unsealed, &name).await?;
-        let present = found.as_ref().map(|found| &found.record.stored);
+        let found = self.policy_record(unsealed, &name).await?;
+        let present = holding(found.as_ref(), new.modified);
         let cas = request.integer("cas")?;
         let asked = request.flag(CAS_REQUIRED.name)?.unwrap_or(false);
         if cas.is_none() && (asked || present.is_some_and(|present| present.cas_required)) {
             return Err(Error::invalid("check-and-set parameter required for this call"));
         }
         check_cas(cas, present)?;
-        self.store_policy(unsealed, txn, request, new).await?;
+        store(txn, request, new, found.as_ref())?;
         Ok(match is_old {
             true => Response::empty().warn("'rules' is deprecated, please use 'policy' instead"),
             false => Response::empty(),
@@ -220,52 +221,18 @@ impl Core {
         name: &str,
     ) -> Result<Response> {
         let name = policy::name::writable(name).map_err(|error| Error::invalid(error.to_string()))?;
-        let found = self.policy(unsealed, &name).await?.ok_or_else(|| Error::invalid("policy not found"))?;
-        let mut patched = Stored { modified: self.runtime.clock.now(), ..found.record.stored.clone() };
-        check_cas(request.integer("cas")?, Some(&found.record.stored))?;
+        let now = self.runtime.clock.now();
+        let found = self.policy_record(unsealed, &name).await?;
+        let present = holding(found.as_ref(), now).ok_or_else(|| Error::invalid("policy not found"))?;
+        let mut patched = Stored { modified: now, ..present.clone() };
+        check_cas(request.integer("cas")?, Some(present))?;
         match request.text("policy")? {
             Some(text) if text.is_empty() => return Err(Error::invalid(NO_TEXT)),
             Some(text) => patched.text = decode_base64(text),
             None => {}
         }
-        self.store_policy(unsealed, txn, request, patched).await?;
+        store(txn, request, patched, found.as_ref())?;
         Ok(Response::empty())
-    }
-
-    /// Writes what the request makes of `policy`, as the version after the present one.
-    async fn store_policy(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-        request: &Request,
-        mut policy: Stored,
-    ) -> Result<()> {
-        Policy::parse(&policy.name, &policy.text).map_err(|error| Error::invalid(error.to_string()))?;
-        if let Some(required) = request.flag(CAS_REQUIRED.name)? {
-            policy.cas_required = required;
-        }
-        if let Some(allow) = request.flag(SLASHES.name)? {
-            policy.slashes_in_templates = allow;
-        }
-        if let Some(allow) = request.flag(WILDCARDS.name)? {
-            policy.wildcards_in_templates = allow;
-        }
-        if let Some(end) = end(request, policy.modified)? {
-            if end <= policy.modified {
-                return Err(Error::invalid("refusing to update policy as expiration time has already elapsed"));
-            }
-            policy.expires = Some(end);
-        }
-        let now = policy.modified;
-        let found = self.policy_record(unsealed, &policy.name).await?;
-        let present = found.as_ref().filter(|found| !found.record.stored.is_expired(now));
-        policy.version = present.map_or(0, |found| found.record.stored.version) + 1;
-        let old = found.as_ref().and_then(|found| found.record.stored.expires);
-        move_end(txn, &policy.name, old, policy.expires);
-        let key = key(&policy.name);
-        txn.below().expect(&key, found.as_ref().map_or(0, |found| found.revision));
-        txn.put(key, &policy.encode());
-        Ok(())
     }
 
     async fn delete_policy(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, name: &str) -> Result<Response> {
@@ -280,6 +247,43 @@ impl Core {
         }
         Ok(Response::empty())
     }
+}
+
+/// What a record says at `now`; `None` if it has ended.
+fn holding(found: Option<&Found<PolicyRecord>>, now: UnixTime) -> Option<&Stored> {
+    found.map(|found| &found.record.stored).filter(|stored| !stored.is_expired(now))
+}
+
+/// Writes what the request makes of `policy`, as the version after the present one. What is replaced is the very record
+/// that the request was judged by.
+fn store(
+    txn: &mut BarrierTxn,
+    request: &Request,
+    mut policy: Stored,
+    found: Option<&Found<PolicyRecord>>,
+) -> Result<()> {
+    Policy::parse(&policy.name, &policy.text).map_err(|error| Error::invalid(error.to_string()))?;
+    if let Some(required) = request.flag(CAS_REQUIRED.name)? {
+        policy.cas_required = required;
+    }
+    if let Some(allow) = request.flag(SLASHES.name)? {
+        policy.slashes_in_templates = allow;
+    }
+    if let Some(allow) = request.flag(WILDCARDS.name)? {
+        policy.wildcards_in_templates = allow;
+    }
+    if let Some(end) = end(request, policy.modified)? {
+        if end <= policy.modified {
+            return Err(Error::invalid("refusing to update policy as expiration time has already elapsed"));
+        }
+        policy.expires = Some(end);
+    }
+    policy.version = holding(found, policy.modified).map_or(0, |present| present.version) + 1;
+    move_end(txn, &policy.name, found.and_then(|found| found.record.stored.expires), policy.expires);
+    let key = key(&policy.name);
+    txn.below().expect(&key, found.map_or(0, |found| found.revision));
+    txn.put(key, &policy.encode());
+    Ok(())
 }
 
 /// Moves a policy in the index of ends.
