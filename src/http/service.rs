@@ -81,7 +81,7 @@ impl Counted<'_> {
     /// once: their answers written in one go wake a client once, where answers between which others are worked out wake it
     /// each time, and that costs more than a third of a read (docs/performance.md).
     async fn give_way(&self) {
-        if self.0.load(Ordering::Relaxed) > 1 {
+        if self.number() > 1 {
             tokio::task::yield_now().await;
         }
     }
@@ -113,10 +113,7 @@ impl Service {
         let reply = match AssertUnwindSafe(self.answer(&id, client, request, place)).catch_unwind().await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => refusal.reply(&id),
-            Err(_) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                error::panicked(&id)
-            }
+            Err(_) => self.panicked(&id),
         };
         counted.give_way().await;
         Ok(self.headers.apply(reply))
@@ -210,13 +207,16 @@ impl Service {
         });
         match by(deadline, forwarded).await {
             None => Ok(error::timed_out(id)),
-            Some(Err(_)) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                Ok(error::panicked(id))
-            }
+            Some(Err(_)) => Ok(self.panicked(id)),
             Some(Ok(Ok(answer))) => Ok(answer),
             Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
         }
+    }
+
+    /// Counts a panic of the listener's own code; [`run`] counts those of the handler.
+    fn panicked(&self, id: &str) -> Reply {
+        self.metrics.add(Figure::HttpPanics, 1);
+        error::panicked(id)
     }
 }
 
