@@ -57,11 +57,11 @@ pub async fn serve(
     let stream = match tokio::time::timeout(limits::HANDSHAKE_TIME, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(target: "http", client = client.address, %error, "TLS handshake failed");
+            tracing::debug!(target: "http", client = &*client.address, %error, "TLS handshake failed");
             return;
         }
         Err(_) => {
-            tracing::debug!(target: "http", client = client.address, "TLS handshake took too long");
+            tracing::debug!(target: "http", client = &*client.address, "TLS handshake took too long");
             return;
         }
     };
@@ -84,6 +84,8 @@ fn serve_http1(
         let stream = Watched { stream, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
             .auto_date_header(false)
+            // A request under way is not ended when its client sends no more: the connection need not be read meanwhile.
+            .half_close(true)
             .timer(TokioTimer::new())
             // hyper counts from the end of the request before: that would cut off idle connections. See `Watched`.
             .header_read_timeout(limits.idle_time)

@@ -242,7 +242,7 @@ async fn bind(
         handler: Arc::clone(handler),
         metrics: metrics.clone(),
         clock: runtime.clock.clone(),
-        entropy: runtime.entropy.clone(),
+        ids: runtime.entropy.stream(),
         offload: runtime.offload.clone(),
         canonical,
         budget: budget.clone(),
@@ -348,7 +348,7 @@ async fn serve_connection(
     let client = match peer {
         Peer::Tcp(address) => {
             let (address, port) = (address.ip().to_canonical().to_string(), address.port());
-            Client { address, port, access: running.access }
+            Client { address: address.into(), port, access: running.access }
         }
         Peer::Unix => Client { access: running.access, ..Client::default() },
     };

@@ -227,7 +227,7 @@ async fn a_standby_forwards_or_redirects() {
     let mut request = post("/v1/a/b?x=1", "{\"k\":\"v\"}");
     assert_eq!(world.ask(request.clone()).await.2, "{\"from\":\"active\"}\n");
     let forwarded = world.handler.forwarded.lock().unwrap().pop().unwrap();
-    assert_eq!((forwarded.path.as_str(), forwarded.client.address.as_str()), ("a/b", "127.0.0.1"));
+    assert_eq!((forwarded.path.as_str(), &*forwarded.client.address), ("a/b", "127.0.0.1"));
     assert_eq!(Value::Object(forwarded.data), json!({"k": "v"}));
     // At the other end: a node that is active answers, one that is not says that nothing was done.
     let (handler, metrics): (Arc<dyn Handler>, _) = (world.handler.clone(), &world.metrics);

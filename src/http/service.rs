@@ -35,8 +35,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// Wall time for health.
     pub clock: Clock,
-    /// Draws request ids.
-    pub entropy: Entropy,
+    /// Draws request ids, without asking the kernel for each.
+    pub ids: Entropy,
     /// Where long bodies are read.
     pub offload: Offload,
     /// Makes paths canonical.
@@ -104,7 +104,7 @@ impl Service {
     where
         B: Body<Data = Bytes>,
     {
-        let id = self.entropy.uuid();
+        let id = self.ids.uuid();
         let counted = self.under_way.begin();
         if counted.number() > limits::REQUESTS {
             let busy = Refusal::Core(Error::Unavailable("too many requests at once".to_string()));
@@ -235,7 +235,7 @@ pub async fn run(
     request: Request,
     held: Option<Arc<Held>>,
 ) -> Result<Result<Response>, Died> {
-    let client = request.client.address.as_str();
+    let client = &*request.client.address;
     tracing::debug!(target: "http", request_id = request.id, client, operation = ?request.operation, "request");
     let (handler, counted) = (Arc::clone(handler), metrics.clone());
     let task = tokio::spawn(async move {
@@ -255,10 +255,7 @@ pub async fn run(
 async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         None => Some(future.await),
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            tokio::time::timeout(left, future).await.ok()
-        }
+        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
     }
 }
 
