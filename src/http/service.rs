@@ -24,7 +24,6 @@ use super::error::{self, Refusal};
 use super::forwarded_for;
 use super::headers::Headers;
 use super::reply::Reply;
-use super::router::Canonical;
 use super::{Handler, health, response, router};
 
 /// What all requests of one listener have in common.
@@ -39,8 +38,6 @@ pub struct Service {
     pub ids: Entropy,
     /// Where long bodies are read.
     pub offload: Offload,
-    /// Makes paths canonical.
-    pub canonical: Canonical,
     /// Bytes of all bodies together.
     pub budget: Budget,
     /// Bytes of one body.
@@ -134,7 +131,7 @@ impl Service {
             None => client,
             Some(options) => forwarded_for::client(client, &parts.headers, options).map_err(Refusal::invalid)?,
         };
-        let head = router::head(&parts, self.canonical)?;
+        let head = router::head(&parts)?;
         // Held as long as the head is.
         let _share = self.budget.head(&parts.headers)?;
         if head.path == HEALTH && head.operation != Operation::Help {
@@ -197,7 +194,7 @@ impl Service {
             return Ok(Reply::redirect(&address, path));
         }
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
-        let head = router::head(parts, self.canonical)?;
+        let head = router::head(parts)?;
         let request = self.request(head, id, &parts.headers, body, client).await?;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {

@@ -58,16 +58,6 @@ pub enum Kind {
     Any,
 }
 
-/// A verb of a table.
-pub const fn verb(operation: Operation, about: &'static str, answer: &'static [Field]) -> Verb {
-    Verb { operation, about, answer }
-}
-
-/// A field of a table.
-pub const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
-
 /// What stood for the names of a pattern, in their order.
 pub type Params<'a> = Vec<&'a str>;
 
