@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::config::listener::ProxyBehavior;
 use crate::core::{Error, Request, Response};
-use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, router, self_signed};
+use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, self_signed};
 use crate::runtime::Entropy;
 
 /// Answers with what it was asked, or misbehaves where the path says so.
@@ -83,7 +83,7 @@ impl World {
             write_pair(&runtime, directory.path(), 1).await;
         }
         let unix = ListenerOptions::new(Address::Unix(directory.path().join("sock"), 0o600));
-        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone(), router::strict);
+        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone());
         let server = started.await.unwrap();
         World { runtime, directory, server, handler, metrics }
     }
@@ -402,8 +402,7 @@ async fn http2_can_be_switched_off_and_is_never_assumed() {
 async fn errors_of_a_start_name_the_listener() {
     let runtime = Runtime::real();
     let metrics = Metrics::new(runtime.clock.clone());
-    let start =
-        |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone(), router::strict);
+    let start = |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone());
     let address = Address::Tcp("127.0.0.1:0".into());
     let tls = Some(TlsOptions { cert_file: "/nowhere/cert.pem".into(), ..TlsOptions::default() });
     let error = start(ListenerOptions { tls, ..ListenerOptions::new(address.clone()) }).await.err().unwrap();
