@@ -255,7 +255,7 @@ impl Log {
         self.shared.space.load(Ordering::Relaxed)
     }
 
-    /// For how long the write or sync in progress has run; zero if there is none. Counts the time of a suspend.
+    /// For how long the disk work in progress has run; zero if there is none. Counts the time of a suspend.
     pub fn stuck_for(&self) -> Duration {
         let since = self.shared.memory().busy_since;
         since.map_or(Duration::ZERO, |since| self.shared.clock.boot().saturating_sub(since))
