@@ -67,7 +67,7 @@ impl Default for Options {
         Options {
             segment_bytes: 16 << 20,
             group_bytes: 4 << 20,
-            recent_bytes: 16 << 20,
+            recent_bytes: 4 << 20,
             read_bytes: 1 << 20,
             reserve_bytes: 64 << 20,
             space_interval: Duration::from_secs(1),
