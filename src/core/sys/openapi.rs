@@ -27,6 +27,32 @@ pub(super) static ROUTES: &[Route] = &[Route {
     ],
 }];
 
+/// What an answer has in its `auth`.
+const AUTH: &[Field] = &[
+    Field::new("client_token", Kind::Text, "The token."),
+    Field::new("accessor", Kind::Text, "Stands for the token where no secret is to be told; empty for a batch token."),
+    Field::new("policies", Kind::List, "All policies."),
+    Field::new("token_policies", Kind::List, "The token's own policies."),
+    Field::new("metadata", Kind::Map, "What was said of the token when it was made."),
+    Field::new("lease_duration", Kind::Integer, "Seconds that it lives, 0 for ever."),
+    Field::new("renewable", Kind::Flag, "Whether it can be renewed."),
+    Field::new("entity_id", Kind::Text, "The entity of the caller, empty for none."),
+    Field::new("token_type", Kind::Text, "`service` or `batch`."),
+    Field::new("orphan", Kind::Flag, "Whether it outlives the token that made it."),
+    Field::new("num_uses", Kind::Integer, "Requests that it is good for, 0 for any number."),
+    Field::new("mfa_requirement", Kind::Any, "Null: nothing more is required."),
+];
+
+/// What an answer has in its `wrap_info`.
+const WRAP_INFO: &[Field] = &[
+    Field::new("token", Kind::Text, "The token that the answer can be had for, once."),
+    Field::new("accessor", Kind::Text, "That token's accessor."),
+    Field::new("ttl", Kind::Integer, "Seconds that the token lives."),
+    Field::new("creation_time", Kind::Text, "When it was wrapped."),
+    Field::new("creation_path", Kind::Text, "The path that was asked."),
+    Field::new("wrapped_accessor", Kind::Text, "The accessor of the token in the answer, if there is one."),
+];
+
 impl Core {
     /// Serves it.
     pub(super) async fn sys_openapi(&self, ask: Ask<'_>) -> Result<Response> {
@@ -288,6 +314,10 @@ impl Document {
 
     fn finish(mut self) -> Value {
         self.schemas.insert("Answer".into(), envelope(json!({ "type": "object", "additionalProperties": true })));
+        for (name, fields) in [("Auth", AUTH), ("WrapInfo", WRAP_INFO)] {
+            self.schemas
+                .insert(name.into(), json!({ "type": "object", "properties": properties(fields.iter(), true) }));
+        }
         self.schemas.insert(
             "Errors".into(),
             json!({
@@ -371,6 +401,9 @@ fn schema(kind: Kind, answer: bool) -> Value {
         Kind::Duration if answer => json!({ "type": "integer", "format": "int64" }),
         Kind::Duration => json!({ "type": "string", "format": "duration" }),
         Kind::List => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Map if answer => {
+            json!({ "type": "object", "nullable": true, "additionalProperties": { "type": "string" } })
+        }
         Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Any => json!({}),
     }
@@ -379,7 +412,7 @@ fn schema(kind: Kind, answer: bool) -> Value {
 /// The schema of an answer with this `data`.
 fn envelope(data: Value) -> Value {
     let text = json!({ "type": "string" });
-    let object = json!({ "type": "object", "nullable": true, "additionalProperties": true });
+    let named = |name: &str| json!({ "nullable": true, "allOf": [{ "$ref": format!("#/components/schemas/{name}") }] });
     let mut data = data;
     data["nullable"] = true.into();
     json!({
@@ -390,9 +423,9 @@ fn envelope(data: Value) -> Value {
             "renewable": { "type": "boolean" },
             "lease_duration": { "type": "integer", "format": "int64" },
             "data": data,
-            "wrap_info": object,
+            "wrap_info": named("WrapInfo"),
             "warnings": { "type": "array", "nullable": true, "items": text },
-            "auth": object,
+            "auth": named("Auth"),
         },
     })
 }
