@@ -100,11 +100,6 @@ impl BarrierTxn {
         &mut self.txn
     }
 
-    /// The keyring that this transaction seals with.
-    pub fn keyring(&self) -> &Arc<Keyring> {
-        &self.keyring
-    }
-
     /// Whether there is nothing to commit.
     pub fn is_read_only(&self) -> bool {
         self.txn.is_read_only() && !self.known.values().any(|known| matches!(known, Known::Written(_)))

@@ -10,7 +10,7 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask, Policy};
+use crate::policy::{Acl, Ask, Policy, Verdict};
 use crate::runtime::UnixTime;
 use crate::runtime::point::mutant;
 use crate::token::{Entry, Hash, batch, cidr, keys};
@@ -183,7 +183,8 @@ impl Core {
             operation = self.create_or_update(txn, &found.record, rest, request, &caller).await?;
         }
         let ask = Ask { operation, path: &request.path, data: &request.data, wrap_ttl: request.wrap_ttl };
-        let verdict = acl.check(&ask);
+        let is_own = routed.is_some_and(|(found, _)| ["system", "token"].contains(&found.record.kind.as_str()));
+        let verdict = if is_own { own_verdict(&acl, &ask) } else { acl.check(&ask) };
         if !verdict.allowed && !is_open_to_all(request) {
             return Err(Error::denied());
         }
@@ -230,6 +231,20 @@ impl Core {
             }
         }
         Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
+    }
+}
+
+/// What the policies say of a request to the server's own endpoints, which serve many a path with a slash at the end as
+/// they do without it: both must be allowed, or a rule that denies `sys/mounts/a` would say nothing of `sys/mounts/a/`.
+/// Lists are of folders, and the policies see to their slash themselves.
+fn own_verdict(acl: &Acl, ask: &Ask<'_>) -> Verdict {
+    let verdict = acl.check(ask);
+    match ask.path.strip_suffix('/').filter(|_| ask.operation != Operation::List) {
+        None => verdict,
+        Some(path) => {
+            let bare = acl.check(&Ask { path, ..*ask });
+            Verdict { allowed: verdict.allowed && bare.allowed, sudo: verdict.sudo && bare.sudo, ..verdict }
+        }
     }
 }
 

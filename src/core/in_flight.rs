@@ -75,7 +75,7 @@ impl Drop for Place {
 }
 
 fn remote(client: &Client) -> String {
-    match client.address.as_str() {
+    match &*client.address {
         "" => String::new(),
         address if address.contains(':') => format!("[{address}]:{}", client.port),
         address => format!("{address}:{}", client.port),

@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static, D> TableView<T, D> {
             for (key, stored) in pairs {
                 let plain = keyring.open(&key, &stored.value)?;
                 let record = (self.decode)(&plain).ok_or_else(|| unreadable(&key))?;
-                from = [&key[..], &[0]].concat();
+                from = schema::after(&key);
                 table.insert(key, Found { revision: stored.revision, record: Arc::new(record) });
             }
             if !full {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::authorize::Caller;
 use super::mount::Mount;
@@ -30,21 +30,24 @@ pub(crate) fn invalid_token() -> Error {
 
 /// The error of an unwrapping whose token is none that lives.
 pub(crate) fn not_opened(request: &Request) -> Error {
-    let named = request.data.get("token").and_then(serde_json::Value::as_str).is_some_and(|id| !id.is_empty());
-    match (&request.token, named) {
+    match (&request.token, named(request)) {
         (Some(_), _) => invalid_token(),
-        (None, true) => Error::denied(),
-        (None, false) => Error::Forbidden("error validating wrapping token: token is empty".into()),
+        (None, Some(_)) => Error::denied(),
+        (None, None) => Error::Forbidden("error validating wrapping token: token is empty".into()),
     }
+}
+
+/// The wrapping token that the body names, if it names one.
+fn named(request: &Request) -> Option<&str> {
+    request.data.get("token").and_then(Value::as_str).filter(|id| !id.is_empty())
 }
 
 /// Whether the caller's token is a wrapping token that the request unwraps: then that takes the token.
 pub(crate) fn unwraps_itself(caller: &Caller, request: &Request) -> bool {
-    let named = request.data.get("token").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty());
     let presented = |id: &str| request.token.as_ref().is_some_and(|token| token.same(id.as_bytes()));
     caller.entry.wraps.is_some()
         && ["sys/wrapping/unwrap", "sys/wrapping/rewrap"].contains(&request.path.as_str())
-        && named.is_none_or(|id| caller.id.same(id.as_bytes()) || presented(id))
+        && named(request).is_none_or(|id| caller.id.same(id.as_bytes()) || presented(id))
 }
 
 /// The token that a request came with. On the paths of wrapping tokens it may have the form of a JWT.

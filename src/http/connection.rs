@@ -57,11 +57,11 @@ pub async fn serve(
     let stream = match tokio::time::timeout(limits::HANDSHAKE_TIME, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(target: "http", client = client.address, %error, "TLS handshake failed");
+            tracing::debug!(target: "http", client = &*client.address, %error, "TLS handshake failed");
             return;
         }
         Err(_) => {
-            tracing::debug!(target: "http", client = client.address, "TLS handshake took too long");
+            tracing::debug!(target: "http", client = &*client.address, "TLS handshake took too long");
             return;
         }
     };
@@ -80,10 +80,12 @@ fn serve_http1(
     stop: oneshot::Receiver<()>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let activity = Arc::new(Activity::new(limits::HTTP2_STREAMS as usize));
+        let activity = Arc::new(Activity::new());
         let stream = Watched { stream, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
             .auto_date_header(false)
+            // A request under way is not ended when its client sends no more: the connection need not be read meanwhile.
+            .half_close(true)
             .timer(TokioTimer::new())
             // hyper counts from the end of the request before: that would cut off idle connections. See `Watched`.
             .header_read_timeout(limits.idle_time)
@@ -101,7 +103,7 @@ fn serve_http2(
     stop: oneshot::Receiver<()>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let activity = Arc::new(Activity::new(limits::HTTP2_STREAMS as usize));
+        let activity = Arc::new(Activity::new());
         let connection = http2::Builder::new(TokioExecutor::new())
             .auto_date_header(false)
             .timer(TokioTimer::new())
@@ -191,13 +193,13 @@ struct Activity {
 }
 
 impl Activity {
-    fn new(places: usize) -> Activity {
+    fn new() -> Activity {
         Activity {
             under_way: AtomicUsize::new(0),
             last_end: Mutex::new(Instant::now()),
             head_since: Mutex::new(None),
             head_begins: Notify::new(),
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Semaphore::new(limits::HTTP2_STREAMS as usize)),
         }
     }
 

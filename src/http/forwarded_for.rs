@@ -37,7 +37,7 @@ pub fn client(peer: Client, headers: &HeaderMap, options: &ForwardedFor) -> Resu
         ));
     };
     let address = address(named).ok_or("malformed x-forwarded-for request: the client's link is no address")?;
-    Ok(Client { address: address.to_canonical().to_string(), ..peer })
+    Ok(Client { address: address.to_canonical().to_string().into(), ..peer })
 }
 
 /// An address, as some proxies write it with its port.

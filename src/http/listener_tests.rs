@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::config::listener::ProxyBehavior;
 use crate::core::{Error, Request, Response};
-use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, router, self_signed};
+use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, self_signed};
 use crate::runtime::Entropy;
 
 /// Answers with what it was asked, or misbehaves where the path says so.
@@ -83,7 +83,7 @@ impl World {
             write_pair(&runtime, directory.path(), 1).await;
         }
         let unix = ListenerOptions::new(Address::Unix(directory.path().join("sock"), 0o600));
-        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone(), router::strict);
+        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone());
         let server = started.await.unwrap();
         World { runtime, directory, server, handler, metrics }
     }
@@ -227,7 +227,7 @@ async fn a_standby_forwards_or_redirects() {
     let mut request = post("/v1/a/b?x=1", "{\"k\":\"v\"}");
     assert_eq!(world.ask(request.clone()).await.2, "{\"from\":\"active\"}\n");
     let forwarded = world.handler.forwarded.lock().unwrap().pop().unwrap();
-    assert_eq!((forwarded.path.as_str(), forwarded.client.address.as_str()), ("a/b", "127.0.0.1"));
+    assert_eq!((forwarded.path.as_str(), &*forwarded.client.address), ("a/b", "127.0.0.1"));
     assert_eq!(Value::Object(forwarded.data), json!({"k": "v"}));
     // At the other end: a node that is active answers, one that is not says that nothing was done.
     let (handler, metrics): (Arc<dyn Handler>, _) = (world.handler.clone(), &world.metrics);
@@ -402,8 +402,7 @@ async fn http2_can_be_switched_off_and_is_never_assumed() {
 async fn errors_of_a_start_name_the_listener() {
     let runtime = Runtime::real();
     let metrics = Metrics::new(runtime.clock.clone());
-    let start =
-        |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone(), router::strict);
+    let start = |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone());
     let address = Address::Tcp("127.0.0.1:0".into());
     let tls = Some(TlsOptions { cert_file: "/nowhere/cert.pem".into(), ..TlsOptions::default() });
     let error = start(ListenerOptions { tls, ..ListenerOptions::new(address.clone()) }).await.err().unwrap();

@@ -24,7 +24,6 @@ use super::error::{self, Refusal};
 use super::forwarded_for;
 use super::headers::Headers;
 use super::reply::Reply;
-use super::router::Canonical;
 use super::{Handler, health, response, router};
 
 /// What all requests of one listener have in common.
@@ -35,12 +34,10 @@ pub struct Service {
     pub metrics: Metrics,
     /// Wall time for health.
     pub clock: Clock,
-    /// Draws request ids.
-    pub entropy: Entropy,
+    /// Draws request ids, without asking the kernel for each.
+    pub ids: Entropy,
     /// Where long bodies are read.
     pub offload: Offload,
-    /// Makes paths canonical.
-    pub canonical: Canonical,
     /// Bytes of all bodies together.
     pub budget: Budget,
     /// Bytes of one body.
@@ -81,7 +78,7 @@ impl Counted<'_> {
     /// once: their answers written in one go wake a client once, where answers between which others are worked out wake it
     /// each time, and that costs more than a third of a read (docs/performance.md).
     async fn give_way(&self) {
-        if self.0.load(Ordering::Relaxed) > 1 {
+        if self.number() > 1 {
             tokio::task::yield_now().await;
         }
     }
@@ -104,7 +101,7 @@ impl Service {
     where
         B: Body<Data = Bytes>,
     {
-        let id = self.entropy.uuid();
+        let id = self.ids.uuid();
         let counted = self.under_way.begin();
         if counted.number() > limits::REQUESTS {
             let busy = Refusal::Core(Error::Unavailable("too many requests at once".to_string()));
@@ -113,10 +110,7 @@ impl Service {
         let reply = match AssertUnwindSafe(self.answer(&id, client, request, place)).catch_unwind().await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => refusal.reply(&id),
-            Err(_) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                error::panicked(&id)
-            }
+            Err(_) => self.panicked(&id),
         };
         counted.give_way().await;
         Ok(self.headers.apply(reply))
@@ -137,7 +131,7 @@ impl Service {
             None => client,
             Some(options) => forwarded_for::client(client, &parts.headers, options).map_err(Refusal::invalid)?,
         };
-        let head = router::head(&parts, self.canonical)?;
+        let head = router::head(&parts)?;
         // Held as long as the head is.
         let _share = self.budget.head(&parts.headers)?;
         if head.path == HEALTH && head.operation != Operation::Help {
@@ -200,7 +194,7 @@ impl Service {
             return Ok(Reply::redirect(&address, path));
         }
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
-        let head = router::head(parts, self.canonical)?;
+        let head = router::head(parts)?;
         let request = self.request(head, id, &parts.headers, body, client).await?;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {
@@ -210,13 +204,16 @@ impl Service {
         });
         match by(deadline, forwarded).await {
             None => Ok(error::timed_out(id)),
-            Some(Err(_)) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                Ok(error::panicked(id))
-            }
+            Some(Err(_)) => Ok(self.panicked(id)),
             Some(Ok(Ok(answer))) => Ok(answer),
             Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
         }
+    }
+
+    /// Counts a panic of the listener's own code; [`run`] counts those of the handler.
+    fn panicked(&self, id: &str) -> Reply {
+        self.metrics.add(Figure::HttpPanics, 1);
+        error::panicked(id)
     }
 }
 
@@ -235,7 +232,7 @@ pub async fn run(
     request: Request,
     held: Option<Arc<Held>>,
 ) -> Result<Result<Response>, Died> {
-    let client = request.client.address.as_str();
+    let client = &*request.client.address;
     tracing::debug!(target: "http", request_id = request.id, client, operation = ?request.operation, "request");
     let (handler, counted) = (Arc::clone(handler), metrics.clone());
     let task = tokio::spawn(async move {
@@ -255,10 +252,7 @@ pub async fn run(
 async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         None => Some(future.await),
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            tokio::time::timeout(left, future).await.ok()
-        }
+        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Auth, Response, WrapInfo};
 pub fn render(response: &Response, request_id: &str) -> Vec<u8> {
     // The envelope of a wrapped answer carries no id: it would tie the wrapping token to the audit log.
     let request_id = if response.wrap_info.is_some() { "" } else { request_id };
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(1024);
     out.push(b'{');
     if response.flat
         && let Some(data) = &response.data

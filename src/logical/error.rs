@@ -27,9 +27,6 @@ pub enum Error {
     /// 503: the node is sealed.
     #[error("Vault is sealed")]
     Sealed,
-    /// 400: there is no cluster yet.
-    #[error("Vault is not initialized")]
-    NotInitialized,
     /// Not carried out and may be sent again: 503 with Retry-After.
     #[error("{0}")]
     Unavailable(String),

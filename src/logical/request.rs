@@ -1,6 +1,7 @@
 //! A request as the core sees it: no HTTP in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -31,7 +32,7 @@ pub enum Operation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Client {
     /// The client's IP address as text; empty for a unix socket.
-    pub address: String,
+    pub address: Arc<str>,
     /// The client's port.
     pub port: u16,
     /// What the listener that it came by opens without a token.

@@ -12,7 +12,7 @@ use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
 use super::transport::{Event, Kind, Transport, TransportConfig};
-use super::types::LogId;
+use super::types::EndOf;
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -98,7 +98,7 @@ impl Raft {
         observe::tell_start(runtime, &identity, &log, &state);
         let last_log = log.last();
         if machine.outruns(last_log) {
-            let what = format!("it ends at {}, before what the state holds", Shown(last_log));
+            let what = format!("it ends at {}, before what the state holds", EndOf(last_log));
             return Err(log::OpenError::Lost { dir: log_dir, what }.into());
         }
         let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
@@ -168,17 +168,5 @@ impl Raft {
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;
-    }
-}
-
-/// Where a log ends, in words.
-struct Shown(Option<LogId>);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(id) => id.fmt(f),
-            None => f.write_str("its very beginning"),
-        }
     }
 }

@@ -31,6 +31,12 @@ impl Entropy {
         Entropy(Source::Seeded(Arc::new(Mutex::new(rand_chacha::ChaCha12Rng::seed_from_u64(seed)))))
     }
 
+    /// A generator of its own (ChaCha12), seeded once from this one: for what many draw from all the time.
+    #[must_use]
+    pub fn stream(&self) -> Entropy {
+        Entropy::seeded(self.bytes())
+    }
+
     /// Fills `bytes` with random bytes.
     pub fn fill(&self, bytes: &mut [u8]) {
         match &self.0 {
@@ -68,8 +74,11 @@ impl Entropy {
         let mut b: [u8; 16] = self.bytes();
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
-        let hex = hex::encode(b);
-        format!("{}-{}-{}-{}-{}", &hex[0..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
+        let mut text = hex::encode(b);
+        for dash in [8, 13, 18, 23] {
+            text.insert(dash, '-');
+        }
+        text
     }
 
     /// `length` characters drawn uniformly from `A-Za-z0-9`.

@@ -87,14 +87,9 @@ impl Node {
         core.load_known().await.map_err(ServerError::State)?;
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
-        let http = http::Server::start(
-            &runtime,
-            config.listeners.iter().map(build::listener).collect(),
-            handler,
-            metrics,
-            canonical,
-        )
-        .await?;
+        let http =
+            http::Server::start(&runtime, config.listeners.iter().map(build::listener).collect(), handler, metrics)
+                .await?;
         let tasks = vec![
             tokio::spawn(core.clone().follow_role()),
             tokio::spawn(core.clone().follow_seal()),
@@ -213,8 +208,4 @@ fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metr
     );
     raft.transport().set_api_address(core.api_addr());
     core.serve_cluster_port();
-}
-
-fn canonical(path: &str) -> std::result::Result<String, String> {
-    crate::policy::path::canonical(path).map_err(|error| error.to_string())
 }

@@ -113,6 +113,30 @@ impl Driver {
         found.map_err(|_| format!("no node was active within {within:?}"))
     }
 
+    /// Waits until every node votes: before that the death of one leaves the others without a quorum. The stand-in, which
+    /// has no such answer, is not waited for.
+    ///
+    /// # Errors
+    /// A text if that does not come about in time.
+    pub async fn wait_voters(&self, within: Duration) -> Result<(), String> {
+        let node = self.wait_active(within).await?;
+        let votes = |server: &&Value| server["voter"] == json!(true);
+        let search = async {
+            loop {
+                let path = "/v1/sys/storage/raft/configuration";
+                if let Some(answer) = self.call(node, Method::GET, path, None).await {
+                    let servers = answer.body["data"]["config"]["servers"].as_array();
+                    let voters = servers.into_iter().flatten().filter(votes).count();
+                    if voters == self.hands.nodes().len() || answer.status == 404 {
+                        return;
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(within, search).await.map_err(|_| format!("not all nodes vote within {within:?}"))
+    }
+
     /// Mounts KV v2 at `secret/`, unless it is there.
     ///
     /// # Errors

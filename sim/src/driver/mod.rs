@@ -120,6 +120,7 @@ impl Driver {
         }
         self.mount().await.map_err(failed)?;
         self.wait_all_serve(Duration::from_secs(20)).await.map_err(failed)?;
+        self.wait_voters(Duration::from_secs(20)).await.map_err(failed)?;
         self.start_load().await
     }
 

@@ -14,7 +14,6 @@ use super::Ask;
 use crate::core::sealing::{bare, root_entry};
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::route::{Field, Kind, Route, Verb};
-use crate::policy;
 use crate::seal::UnsealProgress;
 use crate::storage::plain::SealConfig;
 use crate::token;
@@ -236,11 +235,8 @@ impl Core {
         })?;
         if !began_it {
             let mut txn = self.begin(unsealed);
-            let caller = self.authenticate(unsealed, &mut txn, request, false).await?.ok_or_else(Error::no_token)?;
-            let acl = self.acl(unsealed, &caller.entry.policies).await?;
-            let Request { operation, path, data, wrap_ttl, .. } = request;
-            let verdict = acl.check(&policy::Ask { operation: *operation, path, data, wrap_ttl: *wrap_ttl });
-            if !verdict.allowed || !verdict.sudo {
+            let caller = self.authenticate(unsealed, &mut txn, request, false).await?;
+            if !self.authorize(unsealed, &mut txn, caller, request).await?.sudo {
                 return Err(Error::denied());
             }
             self.with_root_attempt(|attempt| *attempt = None)?;

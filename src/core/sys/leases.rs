@@ -211,7 +211,7 @@ impl Core {
                 }
             }
             match page.last() {
-                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = [&last[..], &[0]].concat(),
+                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = schema::after(last),
                 _ => break,
             }
         }
@@ -257,7 +257,7 @@ impl Core {
         let mut txn = self.begin_in(unsealed, term);
         let Some(mark) = settings::get::<Mark>(&mut txn, name).await? else { return Ok(false) };
         let all = schema::key(schema::Kind::Token, b"");
-        let from = if mark.behind.is_empty() { all.to_vec() } else { [&mark.behind[..], &[0]].concat() };
+        let from = if mark.behind.is_empty() { all.to_vec() } else { schema::after(&mark.behind) };
         let page = self.raft.state().scan(&from, &schema::prefix_end(&all), limits::REVOKE_PAGE).await?;
         for (key, stored) in &page {
             let Some(entry) = Entry::decode(&unsealed.keyring.open(key, &stored.value)?) else { continue };

@@ -82,39 +82,46 @@ pub(super) static AUTH_ROUTES: &[Route] = &[
 impl Core {
     /// Serves one of the two mount tables.
     pub(super) async fn sys_mounts(&self, ask: Ask<'_>, class: Class) -> Result<Response> {
-        let router = self.router.get(self.raft.state(), &ask.unsealed.keyring).await?;
         let (pattern, operation) = ask.at();
-        if !pattern.contains('{') {
-            return Ok(list_mounts(&router, class));
-        }
         let path = full_path(class, ask.param());
+        if operation == Operation::Update {
+            return self.enable(ask, class, path).await;
+        }
+        let router = self.router.get(self.raft.state(), &ask.unsealed.keyring).await?;
         match operation {
+            _ if !pattern.contains('{') => Ok(list_mounts(&router, class)),
             Operation::Read => read_mount(&router, class, &path),
-            Operation::Update => self.enable(&router, ask.txn, ask.request, class, path).await,
             _ => disable(&router, ask.txn, class, &path),
         }
     }
 
     /// Makes a mount: its record alone, since its data is under its UUID.
-    async fn enable(
-        &self,
-        router: &Router,
-        txn: &mut BarrierTxn,
-        request: &Request,
-        class: Class,
-        path: String,
-    ) -> Result<Response> {
-        let mut mount = self.new_mount(request, class, path)?;
-        if let Some(config) = request.data.get("config").filter(|config| !config.is_null()) {
+    async fn enable(&self, ask: Ask<'_>, class: Class, path: String) -> Result<Response> {
+        let mut mount = self.new_mount(ask.request, class, path)?;
+        if let Some(config) = ask.request.data.get("config").filter(|config| !config.is_null()) {
             let Value::Object(config) = config else { return Err(Error::field("config", "expected an object")) };
             self.tune_new(&mut mount, config)?;
         }
+        let (router, mounts) = self.held_table(ask.unsealed, ask.txn).await?;
         router.check_free(&mount.path)?;
-        if hold_table(txn).await? >= limits::MOUNTS_MAX as usize {
+        if mounts >= limits::MOUNTS_MAX as usize {
             return Err(Error::invalid(format!("there are {} mounts already", limits::MOUNTS_MAX)));
         }
-        txn.put(mount.key(), &mount.encode());
+        ask.txn.put(mount.key(), &mount.encode());
         Ok(Response::empty())
+    }
+
+    /// The table of mounts as the commit will find it, and how many records it has: of two mounts at conflicting paths
+    /// one is refused. The whole table joins the read set before it is looked at, so that what is not seen here makes
+    /// the commit fail.
+    pub(super) async fn held_table(
+        &self,
+        unsealed: &Unsealed,
+        txn: &mut BarrierTxn,
+    ) -> Result<(Arc<Router>, usize)> {
+        let from = schema::key(schema::Kind::Mount, b"");
+        let mounts = txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len();
+        Ok((self.router.get(self.raft.state(), &unsealed.keyring).await?, mounts))
     }
 
     /// The record that a request to enable asks for, without its `config`.
@@ -155,12 +162,6 @@ impl Core {
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         Ok(router.disabling.iter().map(|found| Arc::clone(&found.record)).collect())
     }
-}
-
-/// Puts the whole table into the read set: of two mounts at conflicting paths one is refused. How many there are.
-pub(super) async fn hold_table(txn: &mut BarrierTxn) -> Result<usize> {
-    let from = schema::key(schema::Kind::Mount, b"");
-    Ok(txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len())
 }
 
 /// Whether no secret engine may be mounted there.

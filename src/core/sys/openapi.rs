@@ -94,12 +94,13 @@ impl Documents {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let body = match &kept[at] {
             Some((of, document)) if of.ptr_eq(&Arc::downgrade(router)) => document.clone(),
-            _ => match make()?.raw {
-                Some(raw) => raw.body,
-                None => return Err(Error::Internal("the document has an envelope".into())),
-            },
+            _ => {
+                let raw = make()?.raw;
+                let made = raw.ok_or_else(|| Error::Internal("the document has an envelope".into()))?.body;
+                kept[at] = Some((Arc::downgrade(router), made.clone()));
+                made
+            }
         };
-        kept[at] = Some((Arc::downgrade(router), body.clone()));
         let raw = Raw { content_type: "application/json", body, status: 200 };
         Ok(Response { raw: Some(raw), ..Response::default() })
     }

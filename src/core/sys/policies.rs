@@ -10,12 +10,10 @@ use crate::core::policies::{PolicyRecord, Stored, expiry_key, key};
 use crate::core::views::Found;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::engines::fields;
-use crate::limits;
 use crate::logical::Route;
 use crate::logical::route::{Field, Kind, Verb};
 use crate::policy::{self, Policy};
 use crate::runtime::UnixTime;
-use crate::storage::schema;
 
 /// The paths; a name may have slashes.
 pub(crate) static ROUTES: &[Route] = &[
@@ -133,15 +131,8 @@ impl Core {
 
     /// The names of the policies that begin with `prefix`, sorted, and then `root` if it does.
     async fn policy_names(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut from = key(prefix).to_vec();
-        let to = schema::prefix_end(&from);
-        loop {
-            let page = self.raft.state().keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()));
-            let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
-            from = [&last[..], &[0]].concat();
-        }
+        let keys = self.raft.state().all_keys(&key(prefix)).await?;
+        let mut names: Vec<String> = keys.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()).collect();
         if policy::name::ROOT.starts_with(prefix) {
             names.push(policy::name::ROOT.to_string());
         }

@@ -6,6 +6,7 @@ use super::Ask;
 use crate::core::sealing::bare;
 use crate::core::{Core, Error, Operation, Raw, Request, Response, Result};
 use crate::logical::route::{Field, Kind, Route, Verb};
+use crate::telemetry::render::PROMETHEUS_TYPE;
 
 /// The routes; all but the metrics need no token.
 pub(super) static ROUTES: &[Route] = &[
@@ -275,7 +276,7 @@ impl Core {
     pub(crate) fn metrics_answer(&self, request: &Request) -> Result<Response> {
         self.gauge();
         let (content_type, body) = match request.text("format")?.as_deref() {
-            Some("prometheus") => ("text/plain; version=0.0.4; charset=utf-8", self.metrics.render_prometheus()),
+            Some("prometheus") => (PROMETHEUS_TYPE, self.metrics.render_prometheus()),
             None | Some("" | "json") => {
                 let figures = self.metrics.render_json();
                 return Ok(Response { data: Some(figures), ..Response::default() }.flat());

@@ -56,7 +56,7 @@ impl Core {
             let Some(last) = txn.get(mark).await? else { continue };
             let all = keys::children(&hash);
             // Behind the last child: over what was deleted before it the store would have to step each time.
-            let from = if last.is_empty() { all.to_vec() } else { [&last[..], &[0]].concat() };
+            let from = if last.is_empty() { all.to_vec() } else { schema::after(&last) };
             if last.is_empty() {
                 self.empty(cubbyholes.of(&hash)).await?;
             }
@@ -106,7 +106,7 @@ impl Core {
     pub(crate) async fn finish_tidying(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
         let mut txn = self.begin_in(unsealed, term);
         let Some(last) = txn.get(&keys::tidying()).await? else { return Ok(false) };
-        let from = if last.is_empty() { vec![Kind::Accessor as u8] } else { [&last[..], &[0]].concat() };
+        let from = if last.is_empty() { vec![Kind::Accessor as u8] } else { schema::after(&last) };
         let page = self.raft.state().scan(&from, &[Kind::TokenExpiry as u8], limits::TIDY_PAGE).await?;
         let mut removed = 0u32;
         for (key, stored) in &page {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::create::malformed_duration;
 use super::*;
 use crate::policy::name::fold_all;
-use crate::storage::schema;
 use crate::token::Role;
 use crate::token::cidr::Cidr;
 use crate::token::role::{OlderNames, TokenType, is_path_suffix};
@@ -25,17 +24,8 @@ impl Tokens<'_> {
     }
 
     pub(super) async fn list_roles(&self) -> Result<Response> {
-        let mut names = Vec::new();
-        let mut from = Role::all().to_vec();
-        let to = schema::prefix_end(&from);
-        loop {
-            let page = self.core.raft.state().scan(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().filter_map(|(key, _)| Role::name_of(key)));
-            match page.last() {
-                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = [&last[..], &[0]].concat(),
-                _ => break,
-            }
-        }
+        let keys = self.core.raft.state().all_keys(&Role::all()).await?;
+        let names: Vec<String> = keys.iter().filter_map(|key| Role::name_of(key)).collect();
         match names.is_empty() {
             true => Err(Error::Absent),
             false => Ok(Response::keys(names)),

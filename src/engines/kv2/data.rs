@@ -1,6 +1,6 @@
 //! `data/` and `subkeys/`: reading, writing and patching the versions of a key.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::record::{self, Config, Metadata, Version};
 use super::subkeys::without_values;
@@ -79,8 +79,9 @@ async fn show(
     let is_readable = version.is_readable(call.now);
     let data = if is_readable { record::load_data(call.txn, path, number).await? } else { Value::Null };
     let (name, data) = view(data);
-    let shown = Response::data(json!({ name: data, "metadata": metadata.version_json(number, version) }));
-    Ok(Response { absent: !is_readable, ..shown })
+    // Not by `json!`, which would copy the secret once more.
+    let shown = [(name.to_string(), data), ("metadata".to_string(), metadata.version_json(number, version))];
+    Ok(Response { data: Some(Map::from_iter(shown)), absent: !is_readable, ..Response::default() })
 }
 
 /// Adds a version, and removes the oldest ones that are more than are kept.
@@ -165,6 +166,8 @@ fn not_an_object(field: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// The examples of RFC 7396, appendix A, whose patch is an object.

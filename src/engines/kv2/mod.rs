@@ -26,10 +26,6 @@ impl Backend for Kv2 {
         Box::pin(async move {
             let (request, path) = (call.request, call.path);
             match Route::find(ROUTES, path) {
-                // No folder: a list of it is of no more sense than one of `foo/`.
-                Some((route, _)) if route.pattern == routes::CONFIG && path.ends_with('/') => {
-                    Ok(lost(path, request.operation))
-                }
                 Some((route, params)) => {
                     let response = dispatch(call, route.pattern, params.first().copied().unwrap_or_default()).await?;
                     Ok(route.warn(request, response))

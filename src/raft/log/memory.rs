@@ -302,14 +302,6 @@ impl Memory {
         removed
     }
 
-    /// Bytes of log from the entry at `index` to the end, as far as it is written.
-    pub(super) fn bytes_from(&self, index: u64) -> u64 {
-        match self.slot(index.max(self.first)) {
-            Some(slot) if slot.position != UNWRITTEN => self.end.saturating_sub(slot.position),
-            _ => 0,
-        }
-    }
-
     /// The last entry of each term from `from` to `to`, which both exist.
     pub(super) fn last_of_each_term(&self, from: u64, to: u64) -> Option<Vec<LogId>> {
         let mut ids = Vec::new();

@@ -277,17 +277,6 @@ impl Log {
         memory.segments.values().map(|segment| segment.len).sum::<u64>() + memory.spare_bytes
     }
 
-    /// Bytes of log after the entry at `index`: about what a start would have to read if the state held all up to it.
-    pub fn bytes_since(&self, index: u64) -> u64 {
-        self.shared.memory().bytes_from(index.saturating_add(1))
-    }
-
-    /// Bytes of the whole log, without what was prepared in advance.
-    pub fn bytes(&self) -> u64 {
-        let memory = self.shared.memory();
-        memory.bytes_from(memory.first())
-    }
-
     /// Writes what is queued, marks the end and ends the writer. Nothing appended later becomes durable.
     pub async fn shutdown(&self) {
         self.shared.close();
