@@ -56,7 +56,7 @@ def step(name, call, show=lambda answer: answer):
     try:
         answer = call()
     except exceptions.VaultError as error:
-        print(f"{name}: !{type(error).__name__}: {alike(str(error))}")
+        print(f"{name}: !{type(error).__name__}: {json.dumps(alike(str(error)), ensure_ascii=False)}")
         return None
     if hasattr(answer, "status_code"):
         body = answer.text and alike(answer.json())
