@@ -77,7 +77,7 @@ async function secrets(vault) {
     await step('kv1 delete', () => vault.delete('one/app'));
     await step('kv1 read nothing', () => vault.read('one/app'));
     await step('kv1 mounted twice', () => vault.mount({ mount_point: 'one', type: 'kv' }));
-    await step('kv1 mounts', () => vault.mounts(), (answer) => [answer['one/'], answer.data['one/'], Object.keys(answer)]);
+    await step('kv1 mounts', () => vault.mounts(), (answer) => [answer['one/'], answer.data['one/']]);
     await step('kv1 unmount', () => vault.unmount({ mount_point: 'one' }));
     await step('help', () => vault.help('sys/policy'), (answer) => typeof answer.help);
 }
@@ -101,11 +101,11 @@ async function tokens(vault) {
     await step('token lookup', () => vault.tokenLookup({ token }));
     await step('token lookup by accessor', () => vault.tokenLookupAccessor({ accessor }), data);
     await step('token lookup self', () => client(token).tokenLookupSelf(), data);
-    await step('token renew', () => vault.tokenRenew({ token, increment: '30m' }), auth);
+    await step('token renew', () => vault.tokenRenew({ token, increment: 1800 }), auth);
     await step('token renew self', () => client(token).tokenRenewSelf({ increment: 600 }), auth);
     await step('token denied', () => client(token).policies());
     await step('token orphan', () => vault.tokenCreateOrphan({ policies: ['web'], no_default_policy: true }), auth);
-    await step('role add', () => vault.addTokenRole({ role_name: 'web', allowed_policies: ['web'], orphan: true, period: 3600 }));
+    await step('role add', () => vault.addTokenRole({ role_name: 'web', allowed_policies: 'web', orphan: true, period: 3600 }));
     await step('role get', () => vault.getTokenRole({ role_name: 'web' }), data);
     await step('role list', () => vault.tokenRoles(), data);
     await step('role token', () => vault.tokenCreateRole({ role_name: 'web' }), auth);
@@ -145,7 +145,8 @@ async function system(vault) {
     await step('no such path', () => vault.read('nothing/here'));
     await step('no token', () => client('').read('secret/data/app'));
     await step('wrong token', () => client('hvs.wrong').read('secret/data/app'));
-    await step('unseal', () => vault.unseal({ key: 'abc' }));
+    await step('unseal with nonsense', () => vault.unseal({ key: 'abc' }));
+    await step('unseal', () => vault.unseal({ key: '00'.repeat(32) }));
     await step('step down', () => vault.stepDown());
     await step('seal', () => vault.seal());
     await step('status when sealed', () => vault.status());

@@ -19,7 +19,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 peer=$(command -v "$1") ours=$(command -v "$2") server=$(command -v "${3:-$1}")
 port=${PORT:-18777}
 work=$(mktemp -d)
-trap 'kill "${pid:-0}" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/links"
 ln -s "$ours" "$work/links/$(basename "$peer")"
 
