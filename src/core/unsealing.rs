@@ -52,6 +52,7 @@ impl Core {
             return Err(Error::invalid("Vault is not initialized"));
         };
         if self.secrets_now().is_some() {
+            seal::UnsealProgress::read(&share)?;
             return self.seal_status(Vec::new()).await;
         }
         if self.pending_seal().await?.is_some() {

@@ -24,7 +24,7 @@ pub struct Verb {
     pub operation: Operation,
     /// What it does, in a few words.
     pub about: &'static str,
-    /// What `data` of the answer holds; nothing for an answer without body.
+    /// What `data` of the answer holds, the name `*` standing for any; nothing for an answer without body.
     pub answer: &'static [Field],
 }
 
@@ -54,6 +54,8 @@ pub enum Kind {
     List,
     /// An object of strings.
     Map,
+    /// A moment as a string (RFC 3339), or null.
+    Moment,
     /// Any JSON value.
     Any,
 }

@@ -9,13 +9,15 @@
 //! With `HOLDFAST_SHOW=1` and `--no-capture` the tests print every request with both answers.
 
 mod compare;
-mod pair;
+mod document;
+pub mod pair;
 mod report;
-mod table;
+pub mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::compare::Observed;
+use self::document::Document;
 use self::pair::Pair;
 use self::table::{AREAS, Area, Book, Endpoint, Request};
 
@@ -91,6 +93,10 @@ fn run(name: &str) {
     let mut problems = String::new();
     for (request, outcome) in area.requests.iter().zip(&all) {
         problems.push_str(&judge(&book, name, request, &outcome.differences));
+        let lines: String = outcome.undocumented.iter().map(|line| format!("    the document: {line}\n")).collect();
+        if !lines.is_empty() {
+            problems.push_str(&format!("{}\n{lines}", request.shown()));
+        }
     }
     for problem in stale(&book, area, &all) {
         problems.push_str(&problem);
@@ -103,19 +109,23 @@ struct Outcome {
     differences: Vec<Observed>,
     /// Whether Holdfast did what was asked.
     succeeded: bool,
+    /// What of Holdfast's answer is not as its OpenAPI document says.
+    undocumented: Vec<String>,
 }
 
 fn exchange(area: &Area, mut pair: Pair) -> Vec<Outcome> {
     let show = std::env::var_os("HOLDFAST_SHOW").is_some();
     let mut all = Vec::new();
+    let mut document = Document::default();
     for request in &area.requests {
         let (peer, own) = pair.ask(request);
         if show {
             println!("{}\n  peer {}\n  own  {}", request.shown(), peer.shown(), own.shown());
         }
         let differences = compare::differences(request, &pair, &peer, &own);
+        let undocumented = document.problems(&pair.own, request, &own);
         pair.keep(request, &peer, &own);
-        all.push(Outcome { differences, succeeded: (200..300).contains(&own.status) });
+        all.push(Outcome { differences, succeeded: (200..300).contains(&own.status), undocumented });
     }
     all
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod cli_commands;
+mod clients;
 mod conformance;
 mod cve;
 mod differential;

@@ -39,7 +39,10 @@ pub(crate) static ROUTES: &[Route] = &[
 const VERBS: &[Verb] = &[Verb {
     operation: Operation::Update,
     about: "Answers, for each path, the capabilities there; and under \"capabilities\" those of an only path.",
-    answer: &[Field::new("capabilities", Kind::List, "Words of the policy language, or only root, or only deny.")],
+    answer: &[
+        Field::new("capabilities", Kind::List, "Words of the policy language, or only root, or only deny."),
+        Field::new("*", Kind::Any, "The same, by path."),
+    ],
 }];
 
 const PATHS: Field = Field::new("paths", Kind::List, "The paths, without /v1/.");

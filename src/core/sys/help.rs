@@ -55,7 +55,7 @@ fn of_route(route: &Route, path: &str) -> String {
 
 fn type_name(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "string",
+        Kind::Text | Kind::Moment => "string",
         Kind::Integer => "int",
         Kind::Flag => "bool",
         Kind::Duration => "duration",

@@ -89,8 +89,8 @@ pub(super) static ROUTES: &[Route] = &[
                 &[
                     Field::new("id", Kind::Text, "Its id."),
                     Field::new("issue_time", Kind::Text, "When it was given."),
-                    Field::new("expire_time", Kind::Text, "When it ends; null for never."),
-                    Field::new("last_renewal", Kind::Text, "When it was last renewed, or null."),
+                    Field::new("expire_time", Kind::Moment, "When it ends; null for never."),
+                    Field::new("last_renewal", Kind::Moment, "When it was last renewed, or null."),
                     Field::new("path", Kind::Text, "The path that gave it."),
                     Field::new("renewable", Kind::Flag, "Whether it can be renewed."),
                     Field::new("ttl", Kind::Integer, "Seconds that are left."),

@@ -17,14 +17,20 @@ use crate::storage::schema;
 const SHOWN: &[Field] = &[
     Field::new("accessor", Kind::Text, "Names the mount in policies and audit entries."),
     Field::new("config", Kind::Any, "What was tuned; a TTL of 0 is the system's."),
+    Field::new("deprecation_status", Kind::Text, "`supported`, for an engine that is not the server's own."),
     Field::new("description", Kind::Text, "For people."),
     Field::new("external_entropy_access", Kind::Flag, "As it was enabled."),
     Field::new("local", Kind::Flag, "As it was enabled."),
     Field::new("options", Kind::Map, "What the engine was given, such as its version."),
+    Field::new("plugin_version", Kind::Text, "Empty: engines are built in."),
+    Field::new("running_plugin_version", Kind::Text, "The server's version."),
+    Field::new("running_sha256", Kind::Text, "Empty: engines are built in."),
     Field::new("seal_wrap", Kind::Flag, "As it was enabled."),
     Field::new("type", Kind::Text, "Which engine or method it is."),
     Field::new("uuid", Kind::Text, "Names the place of its data, which a move does not change."),
 ];
+
+const BY_PATH: &[Field] = &[Field::new("*", Kind::Any, "A mount as at its own path.")];
 
 const ENABLE: &[Field] = &[
     Field::new("path", Kind::Text, "Where it is mounted."),
@@ -44,7 +50,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: "mounts",
         about: "Secret engines and where they are mounted.",
-        verbs: &[Verb::new(Operation::Read, "Shows all mounts of secret engines by their paths.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows all mounts of secret engines by their paths.", BY_PATH)],
         fields: &[],
     },
     Route {
@@ -64,7 +70,7 @@ pub(super) static AUTH_ROUTES: &[Route] = &[
     Route {
         pattern: "auth",
         about: "Auth methods and where they are mounted.",
-        verbs: &[Verb::new(Operation::Read, "Shows all mounts of auth methods by their paths.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows all mounts of auth methods by their paths.", BY_PATH)],
         fields: &[],
     },
     Route {

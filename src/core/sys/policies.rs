@@ -58,7 +58,7 @@ pub(crate) static ROUTES: &[Route] = &[
         pattern: OLD_ONE,
         about: "A policy, in the older form.",
         verbs: &[
-            Verb::new(Operation::Read, "Reads the policy; its text is called \"rules\".", SHOWN),
+            Verb::new(Operation::Read, "Reads the policy; its text is called \"rules\".", OLD_SHOWN),
             Verb::new(Operation::Update, "Writes the policy; it holds as soon as this is answered.", &[]),
             Verb::new(Operation::Delete, "Deletes the policy; tokens that have it lose what it granted.", &[]),
         ],
@@ -72,16 +72,11 @@ const DETAILED: &str = "policies/detailed/acl";
 const OLD_ALL: &str = "policy";
 const OLD_ONE: &str = "policy/{name...}";
 
-const SHOWN: &[Field] = &[
-    Field::new("name", Kind::Text, "The name, in lower case."),
-    TEXT,
-    Field::new("version", Kind::Integer, "Counts the writes."),
-    Field::new("modified", Kind::Text, "When it was last written (RFC 3339)."),
-    CAS_REQUIRED,
-    EXPIRATION,
-    SLASHES,
-    WILDCARDS,
-];
+const SHOWN: &[Field] = &[NAME, TEXT, COUNT, MODIFIED, CAS_REQUIRED, EXPIRATION, SLASHES, WILDCARDS];
+const OLD_SHOWN: &[Field] = &[NAME, RULES, COUNT, MODIFIED, CAS_REQUIRED, EXPIRATION, SLASHES, WILDCARDS];
+const NAME: Field = Field::new("name", Kind::Text, "The name, in lower case.");
+const COUNT: Field = Field::new("version", Kind::Integer, "Counts the writes.");
+const MODIFIED: Field = Field::new("modified", Kind::Text, "When it was last written (RFC 3339).");
 const NAMES: Field = Field::new("policies", Kind::List, "The same names once more.");
 const TEXT: Field = Field::new("policy", Kind::Text, "The policy as HCL or JSON, or that as base64.");
 const RULES: Field = Field::new("rules", Kind::Text, "The older name of \"policy\".");

@@ -92,7 +92,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: "metrics",
         about: "Figures of the node that is asked.",
-        verbs: &[Verb::new(Operation::Read, "Shows the figures.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows the figures.", FIGURES)],
         fields: &[Field::new("format", Kind::Text, "`prometheus` or `json`, the default.")],
     },
     Route {
@@ -125,11 +125,22 @@ pub(super) static ROUTES: &[Route] = &[
     },
 ];
 
+const FIGURES: &[Field] = &[
+    Field::new("Timestamp", Kind::Text, "When they were taken."),
+    Field::new("Counters", Kind::Any, "What is counted."),
+    Field::new("Gauges", Kind::Any, "What rises and falls."),
+    Field::new("Points", Kind::Any, "None."),
+    Field::new("Samples", Kind::Any, "What is measured each time."),
+    Field::new("Summaries", Kind::Any, "None."),
+];
+
 const HEALTH: &[Field] = &[
     Field::new("initialized", Kind::Flag, "There is a cluster."),
     Field::new("sealed", Kind::Flag, "The node is sealed."),
     Field::new("standby", Kind::Flag, "The node is not the active one."),
     Field::new("performance_standby", Kind::Flag, "The node answers reads as a standby."),
+    Field::new("replication_dr_mode", Kind::Text, "`disabled`, or `unknown` while the node is sealed."),
+    Field::new("replication_performance_mode", Kind::Text, "The same."),
     Field::new("server_time_utc", Kind::Integer, "Seconds since 1970."),
     Field::new("version", Kind::Text, "The server's version."),
     Field::new("cluster_name", Kind::Text, "The cluster's name."),
@@ -145,6 +156,10 @@ const SEAL_STATUS: &[Field] = &[
     Field::new("progress", Kind::Integer, "How many were given."),
     Field::new("nonce", Kind::Text, "Names the attempt."),
     Field::new("version", Kind::Text, "The server's version."),
+    Field::new("build_date", Kind::Text, "When the server was built (RFC 3339)."),
+    Field::new("commit_date", Kind::Text, "When what it was built from was written (RFC 3339)."),
+    Field::new("migration", Kind::Flag, "Whether the seal is being changed."),
+    Field::new("recovery_seal", Kind::Flag, "Whether recovery keys stand beside the seal."),
     Field::new("storage_type", Kind::Text, "Where the data is."),
     Field::new("cluster_name", Kind::Text, "The cluster's name."),
     Field::new("cluster_id", Kind::Text, "The cluster's id."),
@@ -179,6 +194,26 @@ pub(super) const BARE: &[&str] = &[
     "in-flight-req",
     "generate-root/attempt",
     "generate-root/update",
+];
+
+/// Paths of the system mount whose answers show their data at the top as well ([`Response::flat`]).
+pub(super) const FLAT: &[&str] = &[
+    "mounts",
+    "mounts/{path...}",
+    "mounts/{path...}/tune",
+    "auth",
+    "auth/{path...}",
+    "auth/{path...}/tune",
+    "policy",
+    "policy/{name...}",
+    "capabilities",
+    "capabilities-accessor",
+    "capabilities-self",
+    "config/cors",
+    "ha-status",
+    "key-status",
+    "metrics",
+    "remount",
 ];
 
 impl Core {

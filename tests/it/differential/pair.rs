@@ -139,6 +139,11 @@ impl Side {
         self.ask(method, &self.fill(&path), &headers, &self.fill(&request.body))
     }
 
+    /// Its API's address.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Sends one request; an answer of status 0 if there is none.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         raw(self.port, &self.bytes(method, path, headers, body)).unwrap_or_default()
@@ -156,7 +161,7 @@ impl Side {
     }
 
     /// The text with what earlier answers held.
-    fn fill(&self, text: &str) -> String {
+    pub fn fill(&self, text: &str) -> String {
         let mut text = text.to_string();
         for (name, value) in &self.kept {
             text = text.replace(&format!("{{{{{name}}}}}"), value);

@@ -177,7 +177,8 @@ fn best<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, path: &str) -> Option
     endpoints.filter(|endpoint| fits(&endpoint.path, path)).max_by_key(literal)
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
+/// Whether a path is one of a pattern's.
+pub fn fits(pattern: &str, path: &str) -> bool {
     let (first, others) = pattern.split_once('/').map_or((pattern, None), |(first, others)| (first, Some(others)));
     let (segment, rest) = path.split_once('/').map_or((path, None), |(segment, rest)| (segment, Some(rest)));
     let here = match first.starts_with('{') {
