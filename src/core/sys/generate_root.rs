@@ -69,6 +69,19 @@ pub(super) static ROUTES: &[Route] = &[
         verbs: UPDATE_VERBS,
         fields: UPDATE_FIELDS,
     },
+    Route {
+        pattern: "decode-token",
+        about: "The token behind its encoding.",
+        verbs: &[Verb::new(
+            Operation::Update,
+            "Decodes a token with its one-time password.",
+            &[Field::new("token", Kind::Text, "The token.")],
+        )],
+        fields: &[
+            Field::new("encoded_token", Kind::Text, "The encoded token."),
+            Field::new("otp", Kind::Text, "The one-time password that it was encoded with."),
+        ],
+    },
 ];
 
 /// An attempt: for the one-time password that the token is encoded with.
@@ -107,6 +120,12 @@ impl Core {
         Ok(bare(answer))
     }
 
+    /// Serves `sys/decode-token`.
+    pub(super) async fn decode_token(&self, request: &Request) -> Result<Response> {
+        self.unsealed().await?;
+        decode(request)
+    }
+
     fn with_root_attempt<T>(&self, family: Family, work: impl FnOnce(&mut Option<Attempt>) -> T) -> Result<T> {
         let term = self.active_in().ok_or(Error::Standby)?;
         Ok(self.attempts.root.of(family).with(term, self.runtime.clock.boot(), work))
@@ -114,7 +133,7 @@ impl Core {
 
     async fn root_status(&self, family: Family) -> Result<Value> {
         let config = self.present_seal().await?;
-        self.with_root_attempt(family, |attempt| shown(attempt.as_ref(), &config))
+        self.with_root_attempt(family, |attempt| shown(family, attempt.as_ref(), &config))
     }
 
     async fn begin_root(&self, family: Family, request: &Request) -> Result<Value> {
@@ -132,7 +151,7 @@ impl Core {
         let (term, now) = (self.active_in().ok_or(Error::Standby)?, self.runtime.clock.boot());
         let begun = Begun { of: otp, term, now, entropy, request };
         self.attempts.root.of(family).begin(begun, "root generation already in progress", |attempt| {
-            let mut answer = shown(Some(attempt), &config);
+            let mut answer = shown(family, Some(attempt), &config);
             answer["otp"] = json!(made.unwrap_or_default());
             tracing::warn!(nonce = answer["nonce"].as_str(), "an attempt to make a root token was begun");
             answer
@@ -142,8 +161,11 @@ impl Core {
     async fn give_root_share(&self, family: Family, unsealed: &Unsealed, request: &Request) -> Result<Value> {
         let config = self.present_seal().await?;
         let (share, nonce) = (request.text("key")?.unwrap_or_default(), request.text("nonce")?.unwrap_or_default());
-        if nonce.is_empty() {
+        if family == Family::Token && nonce.is_empty() {
             return Err(Error::invalid("nonce is required"));
+        }
+        if family == Family::Open && share.is_empty() {
+            return Err(Error::invalid("'key' must be specified in request body as JSON"));
         }
         let (now, entropy) = (self.runtime.clock.boot(), &self.runtime.entropy);
         let done = self.with_root_attempt(family, |attempt| {
@@ -155,19 +177,25 @@ impl Core {
             }
             held.give(&share, "generation operation", now, entropy)?;
             match held.shares.resolve(&config)? {
-                None => Ok(Err(shown(attempt.as_ref(), &config))),
+                None => Ok(Err(shown(family, attempt.as_ref(), &config))),
                 // The attempt is over, whatever comes of the commit.
                 Some(_right) => Ok(attempt.take().ok_or(json!({}))),
             }
         })??;
         match done {
             Err(answer) => Ok(answer),
-            Ok(attempt) => self.make_root(unsealed, &attempt, &config).await,
+            Ok(attempt) => self.make_root(family, unsealed, &attempt, &config).await,
         }
     }
 
     /// Makes the token, in a commit of its own.
-    async fn make_root(&self, unsealed: &Unsealed, attempt: &Attempt, config: &SealConfig) -> Result<Value> {
+    async fn make_root(
+        &self,
+        family: Family,
+        unsealed: &Unsealed,
+        attempt: &Attempt,
+        config: &SealConfig,
+    ) -> Result<Value> {
         let entropy = &self.runtime.entropy;
         let mut txn = self.begin_in(unsealed, attempt.term);
         let id = Zeroizing::new(token::id::service(entropy));
@@ -180,7 +208,7 @@ impl Core {
         })?;
         tracing::warn!(nonce = attempt.nonce, accessor = entry.accessor, "a root token was made from unseal shares");
         let encoded = encode(&id, &attempt.of);
-        let mut answer = shown(Some(attempt), config);
+        let mut answer = shown(family, Some(attempt), config);
         answer["progress"] = json!(config.threshold);
         answer["complete"] = json!(true);
         answer["encoded_token"] = json!(encoded);
@@ -221,7 +249,8 @@ impl Core {
     }
 }
 
-fn shown(attempt: Option<&Attempt>, config: &SealConfig) -> Value {
+/// The state of an attempt, as a family's clients read it.
+fn shown(family: Family, attempt: Option<&Attempt>, config: &SealConfig) -> Value {
     let mut answer = json!({
         "started": attempt.is_some(),
         "progress": attempt.map_or(0, |attempt| attempt.shares.count()),
@@ -229,15 +258,41 @@ fn shown(attempt: Option<&Attempt>, config: &SealConfig) -> Value {
         "complete": false,
         "otp": "",
         "otp_length": token::id::SERVICE_LENGTH,
-        "nonce": "",
-        "encoded_token": "",
-        "encoded_root_token": "",
-        "pgp_fingerprint": "",
     });
-    if let Some(attempt) = attempt {
-        answer["nonce"] = json!(attempt.nonce);
+    if family == Family::Open || attempt.is_some() {
+        answer["nonce"] = json!(attempt.map_or("", |attempt| attempt.nonce.as_str()));
+        answer["pgp_fingerprint"] = json!("");
+    }
+    if family == Family::Open {
+        answer["encoded_token"] = json!("");
+        answer["encoded_root_token"] = json!("");
     }
     answer
+}
+
+/// `sys/decode-token`: the token behind its encoding. It takes the one-time password, and so no token.
+fn decode(request: &Request) -> Result<Response> {
+    let (encoded, otp) = (request.text("encoded_token")?.unwrap_or_default(), request.text("otp")?.unwrap_or_default());
+    if encoded.is_empty() || otp.is_empty() {
+        return Err(Error::invalid("provided 'encoded_token' or 'otp' is empty"));
+    }
+    let mixed = STANDARD_NO_PAD.decode(&encoded).map_err(|error| {
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            base64::DecodeError::InvalidLength(length) => length,
+            base64::DecodeError::InvalidPadding => encoded.len(),
+        };
+        Error::invalid(format!("error decoding base64'd token: illegal base64 data at input byte {at}"))
+    })?;
+    let mixed = Zeroizing::new(mixed);
+    if mixed.len() != otp.len() {
+        let (token, otp) = (mixed.len(), otp.len());
+        return Err(Error::invalid(format!(
+            "error xoring token: length of byte slices is not equivalent: {token} != {otp}"
+        )));
+    }
+    let token: Vec<u8> = mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
+    Ok(Response::data(json!({ "token": String::from_utf8_lossy(&token) })))
 }
 
 /// The token XORed with the password, so that who reads along has nothing.
