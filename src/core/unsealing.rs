@@ -203,7 +203,10 @@ impl Core {
         Ok(())
     }
 
-    async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+    pub(super) async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+        // First: were the seal replaced while the rest is read, the next look sees that this one is old.
+        let config = self.plain::<plain::SealConfig>(Kind::SealConfig).await?;
+        let config = config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
         let read = async |name: &[u8]| {
             let key = schema::key(Kind::ClusterSecret, name);
             let stored = self.raft.state().get(&key).await?;
@@ -220,6 +223,7 @@ impl Core {
             cookie_key: *read(schema::COOKIE_KEY).await?.danger_expose(),
             salt: Salt(*read(schema::TOKEN_SALT).await?.danger_expose()),
             cluster,
+            check_key: config.check_key,
         })
     }
 

@@ -20,6 +20,7 @@ mod listeners;
 mod membership;
 mod policies;
 mod process;
+mod rekey;
 mod sealing;
 mod system;
 mod tidy;
