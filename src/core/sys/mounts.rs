@@ -119,7 +119,11 @@ impl Core {
 
     /// The record that a request to enable asks for, without its `config`.
     fn new_mount(&self, request: &Request, class: Class, path: String) -> Result<Mount> {
-        let kind = request.text("type")?.unwrap_or_default();
+        let kind = match request.text("type")?.unwrap_or_default() {
+            // So clients of old name the engine.
+            kind if kind == "plugin" => plugin_name(request)?,
+            kind => kind,
+        };
         if kind.is_empty() {
             return Err(Error::invalid("backend type must be specified as a string"));
         }
@@ -155,6 +159,13 @@ impl Core {
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         Ok(router.disabling.iter().map(|found| Arc::clone(&found.record)).collect())
     }
+}
+
+/// The engine that a request to enable a `plugin` names, also within its `config`.
+fn plugin_name(request: &Request) -> Result<String> {
+    let within = request.data.get("config").and_then(|config| config["plugin_name"].as_str()).map(String::from);
+    let name = request.text("plugin_name")?.filter(|name| !name.is_empty()).or(within);
+    name.ok_or_else(|| Error::invalid("plugin_name must be provided for plugin backend"))
 }
 
 /// Whether no secret engine may be mounted there.
