@@ -102,26 +102,13 @@ impl Core {
             let Value::Object(config) = config else { return Err(Error::field("config", "expected an object")) };
             self.tune_new(&mut mount, config)?;
         }
-        let (router, mounts) = self.held_table(ask.unsealed, ask.txn).await?;
+        let (router, mounts) = self.router.read_in(ask.txn, limits::MOUNTS_MAX).await?;
         router.check_free(&mount.path)?;
         if mounts >= limits::MOUNTS_MAX as usize {
             return Err(Error::invalid(format!("there are {} mounts already", limits::MOUNTS_MAX)));
         }
         ask.txn.put(mount.key(), &mount.encode());
         Ok(Response::empty())
-    }
-
-    /// The table of mounts as the commit will find it, and how many records it has: of two mounts at conflicting paths
-    /// one is refused. The whole table joins the read set before it is looked at, so that what is not seen here makes
-    /// the commit fail.
-    pub(super) async fn held_table(
-        &self,
-        unsealed: &Unsealed,
-        txn: &mut BarrierTxn,
-    ) -> Result<(Arc<Router>, usize)> {
-        let from = schema::key(schema::Kind::Mount, b"");
-        let mounts = txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len();
-        Ok((self.router.get(self.raft.state(), &unsealed.keyring).await?, mounts))
     }
 
     /// The record that a request to enable asks for, without its `config`.
