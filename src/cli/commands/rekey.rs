@@ -170,7 +170,7 @@ impl Desk<'_> {
         });
         let request = ApiRequest::new(self.way.begins_with.clone(), self.path("init")).body(body);
         let begun = self.ask(request).await;
-        let begun = begun.map_err(|failure| failure.context(&format!("Error initializing {}", self.way.noun)))?;
+        let begun = begun.map_err(|failure| failure.context(format!("Error initializing {}", self.way.noun)))?;
         if self.context.format == Format::Table && pgp_keys.is_none() {
             let text = "WARNING! If you lose the keys after they are returned, there is no recovery. Have them verified \
                         before they hold: cancel this operation and begin it with -verify.";
@@ -182,7 +182,7 @@ impl Desk<'_> {
 
     async fn cancel(&self) -> Outcome {
         let done = self.ask(ApiRequest::delete(self.path(self.of()))).await;
-        done.map_err(|failure| failure.context(&format!("Error canceling {}", self.way.noun)))?;
+        done.map_err(|failure| failure.context(format!("Error canceling {}", self.way.noun)))?;
         output::out(&format!("Success! Canceled {} (if it was started)", self.way.doing));
         Ok(0)
     }
@@ -203,7 +203,7 @@ impl Desk<'_> {
     async fn provide(&self, key: Option<String>) -> Outcome {
         let (way, context) = (self.way, self.context);
         let status = self.status().await;
-        let status = status.map_err(|failure| failure.context(&format!("Error getting {} status", way.noun)))?;
+        let status = status.map_err(|failure| failure.context(format!("Error getting {} status", way.noun)))?;
         if status.get("started").and_then(Value::as_bool) != Some(true) {
             let text = format!(
                 "No {} is in progress. Start a {} process by running \"{} operator {} -init\".",
