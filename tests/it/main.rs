@@ -11,6 +11,7 @@ mod differential;
 mod disk;
 mod failover;
 mod forwarding;
+mod hand_over;
 mod input;
 mod kv;
 mod listener_limits;
