@@ -34,6 +34,9 @@ impl Core {
         if member.voter && members.iter().filter(|member| member.voter).count() == 1 {
             return Err(Error::invalid("the last voter cannot be removed"));
         }
+        if member.incarnation == self.raft.identity().incarnation() && self.hands_over().await {
+            return Err(Error::Standby);
+        }
         self.mark_removal(unsealed, member, false).await?;
         let removed = async {
             self.raft.remove(member.incarnation).await?;
@@ -41,6 +44,16 @@ impl Core {
             self.finish_removals(unsealed).await.map(drop)
         };
         removed.await.map_err(|error| Error::Unknown(format!("the removal was begun and goes on by itself: {error}")))
+    }
+
+    /// A leader that is to go hands over first, and its successor removes it: who leads while it is no member any more
+    /// may have to stop half-way. Whether somebody else leads now; if nobody can, the removal is no less possible.
+    async fn hands_over(&self) -> bool {
+        let handed_over = self.raft.step_down().await;
+        if let Err(error) = &handed_over {
+            tracing::warn!(error, "the leader is to be removed and cannot hand over first");
+        }
+        handed_over.is_ok()
     }
 
     /// Remembers that a member is to go, before it leaves the membership.

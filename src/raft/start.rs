@@ -180,6 +180,8 @@ impl Raft {
     /// Ends Raft and the cluster port.
     pub async fn stop(&self) {
         self.end_tasks();
+        // openraft reports each request that comes after its end as an error.
+        self.transport().decline_all();
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;

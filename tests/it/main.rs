@@ -12,6 +12,7 @@ mod differential;
 mod disk;
 mod failover;
 mod forwarding;
+mod hand_over;
 mod input;
 mod kv;
 mod listener_limits;

@@ -40,10 +40,10 @@ impl Accepted {
         }
     }
 
-    /// Closes all connections of an incarnation.
-    pub(super) fn close(&self, incarnation: Incarnation) {
+    /// Ends all connections of an incarnation once what is under way is answered.
+    pub(super) fn leave(&self, incarnation: Incarnation) {
         for mux in self.muxes().remove(&incarnation).unwrap_or_default() {
-            mux.close();
+            mux.leave();
         }
     }
 

@@ -49,6 +49,7 @@ pub use raft_server::Served;
 pub use serve::Handler;
 
 use self::link::Link;
+use self::mux::{LEAVE, Mux};
 use self::peers::Facts;
 use self::serve::Dispatch;
 use self::tls::Tls;
@@ -282,14 +283,15 @@ impl Transport {
         self.facts().members = members;
     }
 
-    /// Closes all connections of a removed incarnation and forgets where it was. Called when its removal has been
+    /// Serves a removed incarnation no more, ends its connections once what is under way is answered (it may be the answer to
+    /// its very removal), and forgets where it was. Called when its removal has been
     /// committed and the hook of [`on_removed`](Transport::on_removed) knows it.
     pub fn evict(&self, incarnation: Incarnation) {
         let link = self.links().remove(&incarnation);
         if let Some(link) = link {
-            link.close("the peer was removed");
+            link.leave("the peer was removed");
         }
-        self.0.accepted.close(incarnation);
+        self.0.accepted.leave(incarnation);
         self.0.book.forget(incarnation);
         let mut facts = self.facts();
         facts.members.remove(&incarnation);
@@ -340,7 +342,17 @@ impl Transport {
         (facts.term, facts.last_log) = (term_at_start, last_log);
     }
 
-    /// Stops listening, closes all connections and writes the address book. Handlers are forgotten.
+    /// Declines requests of that kind from now on: who asks learns that they were not carried out.
+    pub fn decline(&self, kind: Kind) {
+        self.0.dispatch.forget(kind);
+    }
+
+    /// Declines all requests from now on.
+    pub fn decline_all(&self) {
+        self.0.dispatch.clear();
+    }
+
+    /// Stops listening, lets answers go out, closes all connections and writes the address book. Handlers are forgotten.
     pub async fn shutdown(&self) {
         if self.0.stopped.swap(true, Ordering::AcqRel) {
             return;
@@ -348,12 +360,20 @@ impl Transport {
         for stop in &self.0.stop {
             stop.notify_one();
         }
+        self.0.dispatch.clear();
         let links = std::mem::take(&mut *self.links());
+        let mut muxes: Vec<Mux> = links.values().filter_map(|link| link.any_mux()).collect();
+        muxes.extend(self.0.accepted.muxes().into_values().flatten());
+        let answered = async {
+            while !muxes.iter().all(Mux::has_answered) {
+                tokio::time::sleep(ANSWERED_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(LEAVE, answered).await;
         for link in links.values() {
             link.close("this node is stopping");
         }
         self.0.accepted.close_all();
-        self.0.dispatch.clear();
         self.0.book.keep_acknowledged();
         if let Err(error) = self.0.book.save().await {
             tracing::warn!(%error, "the address book was not written");
@@ -407,6 +427,9 @@ impl Transport {
         }
     }
 }
+
+/// Between two looks whether all is answered.
+const ANSWERED_POLL: Duration = Duration::from_millis(5);
 
 /// How old the acknowledgements in the file of the address book may be.
 const SAVE_ACKNOWLEDGED: Duration = Duration::from_secs(10);
