@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Raft;
 use super::types::Incarnation;
+use crate::telemetry::Seldom;
 
 /// Election timeouts without a leader after which an unfit node stands although fit ones are about.
 const UNFIT_PATIENCE: u32 = 6;
@@ -56,6 +57,7 @@ impl Raft {
     pub async fn mind_leadership(self) {
         let timing = self.inner().options.timing;
         let mut leaderless = Duration::ZERO;
+        let stood = Seldom::default();
         loop {
             tokio::time::sleep(timing.heartbeat).await;
             let leads = self.inner().openraft.metrics().borrow_watched().state == ServerState::Leader;
@@ -66,10 +68,14 @@ impl Raft {
                 if (!fit || stuck || self.fault().is_some()) && !crate::runtime::point::mutant("keep-leadership") {
                     self.hand_over_if_possible().await;
                 }
-            } else if !fit && self.fault().is_none() && self.is_voter() {
+            } else if !fit && self.fault().is_none() && self.is_voter() && !self.transport().is_removed() {
                 leaderless = self.leaderless(leaderless).await;
                 if leaderless > self.patience() {
-                    tracing::info!("no leader for {leaderless:?}: this sealed node stands for election as caretaker");
+                    if stood.lets(&self.inner().runtime.clock, "") {
+                        tracing::info!(
+                            "no leader for {leaderless:?}: this sealed node stands for election as caretaker"
+                        );
+                    }
                     let _ = self.inner().openraft.trigger().elect(true).await;
                     // Let this election come to its end before the next.
                     tokio::time::sleep(timing.without_leader()).await;

@@ -12,6 +12,7 @@ mod disk;
 mod failover;
 mod forwarding;
 mod input;
+mod joining;
 mod kv;
 mod listener_limits;
 mod listener_rules;
