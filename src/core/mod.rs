@@ -6,6 +6,7 @@ pub mod commit;
 pub mod health;
 mod in_flight;
 pub mod join;
+mod join_request;
 pub mod mount;
 pub mod pipeline;
 pub mod policies;
@@ -115,6 +116,8 @@ pub struct Inner {
     line: commit::Line,
     /// What joining this node's cluster has come to.
     joining: Mutex<join::Joining>,
+    /// Asks a target to let this node in.
+    asker: std::sync::OnceLock<join_request::Asker>,
 }
 
 impl std::ops::Deref for Core {
@@ -164,6 +167,7 @@ impl Core {
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),
+            asker: std::sync::OnceLock::new(),
         }));
         let weak = Arc::downgrade(&core.0);
         core.raft.state().on_change(Arc::new(move |key: Option<&[u8]>| {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Core, Error, Result, Unsealed};
 use crate::raft::MemberStatus;
+use crate::raft::transport::REMOVED;
 use crate::raft::types::Incarnation;
 use crate::storage::plain;
 use crate::storage::schema::{self, Kind};
@@ -98,6 +99,28 @@ impl Core {
     /// The log index at which an incarnation was removed.
     pub(crate) fn is_removed(&self, incarnation: Incarnation) -> Option<u64> {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()
+    }
+
+    /// Whether this node itself was removed, as far as it has heard.
+    pub fn is_out(&self) -> bool {
+        self.raft.transport().is_removed()
+    }
+
+    /// Drops what a removed node has no business with any more: keys, and shares that wait.
+    pub(crate) fn leave(&self) {
+        self.with_progress(|progress| progress.reset());
+        self.drop_held_seal_key();
+        if self.secrets_now().is_some() {
+            self.drop_keys(REMOVED);
+        }
+    }
+
+    /// What a client of a removed node is told: neither a seal nor a missing leader is what it would wait for.
+    pub(crate) fn told_if_out(&self, error: Error) -> Error {
+        match error {
+            Error::Sealed | Error::Standby if self.is_out() => Error::Unavailable(REMOVED.into()),
+            error => error,
+        }
     }
 
     /// Reads what is to be known later without waiting for the disk: whether there is a cluster, and who was removed.

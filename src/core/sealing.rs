@@ -13,6 +13,7 @@ use super::{Core, Error, Operation, Raw, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::policy::builtin;
 use crate::raft::command::Body;
+use crate::raft::transport::REMOVED;
 use crate::runtime::UnixTime;
 use crate::seal::{self, ChallengeKey, ClusterKey, Params};
 use crate::storage::schema::{self, Kind};
@@ -155,6 +156,8 @@ impl Core {
         if self.seal_config().await?.is_some() || self.raft.identity().cluster().is_some() {
             return Err(Error::invalid("Vault is already initialized"));
         }
+        // Shares that waited for another cluster are none of this one.
+        self.with_progress(|progress| progress.reset());
         self.raft.initialize(&self.raft.transport().advertised()).await.map_err(Error::Unavailable)?;
         self.wait_for_leadership().await?;
         let made = seal::init(params, &self.settings.cluster_name, self.runtime.clock.now(), &self.runtime.entropy);
@@ -337,7 +340,7 @@ impl Core {
     // ---- status ----
 
     /// `GET sys/seal-status`.
-    pub(crate) async fn seal_status(&self, warnings: Vec<String>) -> Result<Response> {
+    pub(crate) async fn seal_status(&self, pending: Vec<String>) -> Result<Response> {
         let config = self.seal_config().await?;
         let unsealed = self.secrets_now();
         let (progress, nonce) = self.with_progress(|progress| (progress.count(), progress.nonce().to_string()));
@@ -360,8 +363,11 @@ impl Core {
             status["cluster_name"] = Value::String(secrets.cluster.cluster_name.clone());
             status["cluster_id"] = Value::String(secrets.cluster.cluster_id.clone());
         }
-        if !warnings.is_empty() {
-            status["warnings"] = json!(warnings);
+        if self.is_out() {
+            status["removed_from_cluster"] = json!(true);
+            status["warnings"] = json!([REMOVED]);
+        } else if !pending.is_empty() {
+            status["warnings"] = json!(pending);
             status["pending"] = json!(true);
         }
         Ok(bare(status))

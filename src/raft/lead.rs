@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Raft;
 use super::types::Incarnation;
+use crate::telemetry::Seldom;
 
 /// Election timeouts without a leader after which an unfit node stands although fit ones are about.
 const UNFIT_PATIENCE: u32 = 6;
@@ -100,6 +101,7 @@ impl Raft {
     pub async fn mind_leadership(self) {
         let timing = self.inner().options.timing;
         let mut leaderless = Duration::ZERO;
+        let stood = Seldom::default();
         loop {
             tokio::time::sleep(timing.heartbeat).await;
             let fit = self.inner().fit.load(Ordering::SeqCst);
@@ -110,10 +112,14 @@ impl Raft {
                 {
                     self.hand_over_if_possible().await;
                 }
-            } else if !fit && self.fault().is_none() && self.is_voter() {
+            } else if !fit && self.fault().is_none() && self.is_voter() && !self.transport().is_removed() {
                 leaderless = self.leaderless(leaderless).await;
                 if leaderless > self.patience() {
-                    tracing::info!("no leader for {leaderless:?}: this sealed node stands for election as caretaker");
+                    if stood.lets(&self.inner().runtime.clock, "") {
+                        tracing::info!(
+                            "no leader for {leaderless:?}: this sealed node stands for election as caretaker"
+                        );
+                    }
                     let _ = self.inner().openraft.trigger().elect(true).await;
                     // Let this election come to its end before the next.
                     tokio::time::sleep(timing.without_leader()).await;

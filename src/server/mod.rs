@@ -20,7 +20,7 @@ use crate::http::{self, ForwardedAnswer, ForwardedRequest, Handler, HealthFacts}
 use crate::limits;
 use crate::raft::Raft;
 use crate::raft::start::StartError;
-use crate::raft::transport::{CallError, Kind};
+use crate::raft::transport::{CallError, Kind, REMOVED};
 use crate::runtime::Runtime;
 use crate::runtime::mem_disk::MemDisk;
 use crate::telemetry::Metrics;
@@ -86,6 +86,10 @@ impl Node {
         let syncs = metrics.clone();
         raft.observe_syncs(move |took| syncs.fsync(took));
         core.load_known().await.map_err(ServerError::State)?;
+        core.set_asker(join::ask_one);
+        if !config.storage.retry_join.is_empty() {
+            core.expect_to_join();
+        }
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         let forwards = Forwards::default();
         serve_cluster_port(&core, &raft, &handler, &metrics, &forwards);
@@ -227,7 +231,7 @@ async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<
             }
         }
         if tokio::time::Instant::now() >= deadline {
-            return Err(Error::Unavailable("there is no active node".into()));
+            return Err(Error::Unavailable(if core.is_out() { REMOVED } else { "there is no active node" }.into()));
         }
         tokio::time::sleep(limits::ACTIVE_POLL).await;
     }

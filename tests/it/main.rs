@@ -14,6 +14,7 @@ mod failover;
 mod forwarding;
 mod hand_over;
 mod input;
+mod joining;
 mod kv;
 mod listener_limits;
 mod listener_rules;

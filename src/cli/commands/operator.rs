@@ -278,7 +278,7 @@ async fn seal(context: &Context, seal: Seal) -> Outcome {
     let answer = answer.map_err(|failure| failure.context("Error sealing"))?;
     output::out("Success! Vault is sealed.");
     // Our servers tell which nodes have confirmed.
-    match answer.filter(|answer| !answer.is_empty()) {
+    match answer.filter(|answer| !answer.is_empty() || !answer.warnings().is_empty()) {
         Some(answer) => output::secret(context, &answer),
         None => Ok(0),
     }

@@ -129,6 +129,7 @@ impl Link {
                 let pause = match error {
                     // Nothing that passes by itself, and each refusal is a line in both logs.
                     DialError::Refused(_) => config.max_backoff * 10,
+                    DialError::Removed => config.max_backoff * 120,
                     _ => config.min_backoff.saturating_mul(1 << state.failures.min(10)).min(config.max_backoff),
                 };
                 state.not_before = Instant::now() + pause;

@@ -40,7 +40,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use admission::{Fitness, Removal};
+pub use admission::{Fitness, REMOVED, Removal};
 pub use dial::{DialError, JoinReply};
 pub use kind::Kind;
 pub use mux::CallError;
@@ -59,6 +59,7 @@ use super::identity::Identity;
 use super::types::{Incarnation, LogId, Member};
 use crate::runtime::Runtime;
 use crate::runtime::point::mutant;
+use crate::telemetry::Seldom;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +177,8 @@ struct Inner {
     accepted: accept::Accepted,
     facts: Mutex<Facts>,
     hooks: RwLock<Hooks>,
+    /// Lines about nodes that were not admitted here, and about this one where it is not.
+    not_admitted: Seldom,
     stopped: AtomicBool,
     /// One each for the listener, the keeper and the saver, so that each waits alone.
     stop: [Notify; 3],
@@ -221,6 +224,7 @@ impl Transport {
             config: Arc::new(config),
             facts,
             hooks: RwLock::default(),
+            not_admitted: Seldom::default(),
             stopped: AtomicBool::new(false),
             stop: [Notify::new(), Notify::new(), Notify::new()],
         }));
