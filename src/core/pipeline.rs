@@ -44,7 +44,8 @@ impl Core {
     /// Carries out a request on the active node.
     ///
     /// # Errors
-    /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
+    /// [`Error::Standby`] if this node is not the active one; [`Error::Removed`] if it never will be nor know it; else what
+    /// the client is to be told.
     pub async fn handle(&self, request: &Request) -> Result<Response> {
         let _in_flight = self.in_flight.begin(request, self.runtime.clock.now());
         if let Some(answer) = self.public(request).await {
@@ -60,6 +61,8 @@ impl Core {
                         "a use of the token was taken, then this node lost its leadership; nothing else was done";
                     return Err(Error::Unavailable(text.into()));
                 }
+                // Neither an active node nor shares will come.
+                Err(Error::Standby | Error::Sealed) if self.was_removed() => return Err(Error::Removed),
                 Err(Error::Conflict) if attempt < limits::CONFLICT_RETRIES => {}
                 Err(Error::Conflict) if line.is_none() => line = Some(self.line.wait(&request.path).await),
                 Err(Error::Conflict) if attempt < 2 * limits::CONFLICT_RETRIES => {}

@@ -82,6 +82,11 @@ impl Core {
         Ok(busy)
     }
 
+    /// Whether a member has shown this node the proof that it was removed.
+    pub(crate) fn was_removed(&self) -> bool {
+        self.raft.transport().removal().is_some()
+    }
+
     /// The log index at which an incarnation was removed.
     pub(crate) fn is_removed(&self, incarnation: Incarnation) -> Option<u64> {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()

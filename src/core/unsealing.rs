@@ -48,6 +48,9 @@ impl Core {
         if share.is_empty() {
             return Err(Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true"));
         }
+        if self.was_removed() {
+            return Err(Error::Removed);
+        }
         let Some(config) = self.seal_config().await? else {
             return Err(Error::invalid("Vault is not initialized"));
         };

@@ -70,6 +70,7 @@ pub fn reply(error: &Error, request_id: &str) -> Reply {
         Error::Unsupported => errors(405, &[several(std::iter::once("unsupported operation"))]),
         Error::TooLarge => errors(413, &["request body too large"]),
         Error::Sealed => errors(503, &["Vault is sealed"]),
+        Error::Removed => errors(503, &[error.to_string()]),
         Error::NotInitialized => errors(400, &["Vault is not initialized"]),
         Error::Unavailable(message) => retry_later(message),
         Error::Standby => retry_later("there is no active node at the moment"),
@@ -159,6 +160,7 @@ mod tests {
             Refusal::Core(Error::Unsupported),
             Refusal::Core(Error::TooLarge),
             Refusal::Core(Error::Sealed),
+            Refusal::Core(Error::Removed),
             Refusal::Core(Error::NotInitialized),
             Refusal::Core(Error::Unavailable("busy".into())),
             Refusal::Core(Error::Standby),
@@ -184,6 +186,7 @@ mod tests {
         405 {"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}
         413 {"errors":["request body too large"]}
         503 {"errors":["Vault is sealed"]}
+        503 {"errors":["this node was removed from the cluster; wipe its data directory and join as a new node"]}
         400 {"errors":["Vault is not initialized"]}
         503 retry-after=1 {"errors":["busy"]}
         503 retry-after=1 {"errors":["there is no active node at the moment"]}

@@ -27,6 +27,9 @@ pub enum Error {
     /// 503: the node is sealed.
     #[error("Vault is sealed")]
     Sealed,
+    /// 503: this node was removed from its cluster, and nothing but an empty data directory changes that.
+    #[error("this node was removed from the cluster; wipe its data directory and join as a new node")]
+    Removed,
     /// 400: there is no cluster yet.
     #[error("Vault is not initialized")]
     NotInitialized,

@@ -28,13 +28,16 @@ fn a_leader_steps_down_and_a_removed_node_stays_out() {
     assert!(!cluster.peers().iter().any(|(label, _, _)| *label == name));
     until("the removed node says so", 20, || (cluster.nodes[gone].health() == 530).then_some(()));
     until("its log says so", 10, || cluster.nodes[gone].log().contains("removed").then_some(()));
-    let answer = cluster.nodes[gone].get("secret/data/app", &cluster.root);
-    assert!(answer.status >= 400, "{}", answer.text());
+    refuses(&cluster, gone);
 
     // With its old directory it cannot come back.
     cluster.nodes[gone].kill();
     cluster.nodes[gone].start();
     until("the removed node still says so", 20, || (cluster.nodes[gone].health() == 530).then_some(()));
+    refuses(&cluster, gone);
+    let share = json!({ "key": cluster.shares[0] });
+    let answer = cluster.nodes[gone].http("PUT", "sys/unseal", "", &share);
+    assert!(answer.status == 503 && answer.text().contains("was removed"), "{}", answer.text());
     until("its log still says so", 10, || (cluster.nodes[gone].log().matches("removed").count() > 1).then_some(()));
     assert_eq!(cluster.peers().len(), 2);
 
@@ -46,6 +49,14 @@ fn a_leader_steps_down_and_a_removed_node_stays_out() {
     cluster.wait_for_voters(3);
     until("it is a standby", 20, || (cluster.nodes[gone].health() == 429).then_some(()));
     assert_eq!(cluster.read(gone, "app").as_deref(), Some("kept"));
+}
+
+/// A removed node serves nothing, at once, and does not make it look as if that would pass.
+fn refuses(cluster: &Cluster, node: usize) {
+    let answer = cluster.nodes[node].get("secret/data/app", &cluster.root);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("this node was removed from the cluster; wipe"), "{}", answer.text());
+    assert!(answer.header("retry-after").is_none());
 }
 
 #[test]
