@@ -57,7 +57,7 @@ impl Fresh {
         if !parts.headers.contains_key("x-vault-token") && !parts.headers.contains_key("authorization") {
             parts.headers.insert("x-vault-token", self.token.parse().expect("a header"));
         }
-        let Ok(head) = router::head(&parts, wire::canonical) else { return };
+        let Ok(head) = router::head(&parts) else { return };
         if SPARED.iter().any(|path| head.path.trim_end_matches('/') == *path) {
             return;
         }
@@ -78,7 +78,7 @@ impl Fresh {
         let (mut parts, ()) =
             http::Request::get("/v1/auth/token/lookup-self").body(()).expect("a request").into_parts();
         parts.headers.insert("x-vault-token", self.token.parse().expect("a header"));
-        let Ok(head) = router::head(&parts, wire::canonical) else { return false };
+        let Ok(head) = router::head(&parts) else { return false };
         debug_assert_eq!(head.operation, Operation::Read);
         let Ok(request) = head.request("id".into(), &parts.headers, b"", Client::default()) else { return false };
         block_on(self.node.core().handle(&request)).is_ok()

@@ -3,12 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use holdfast::core::Client;
 use holdfast::http::{ForwardedRequest, body as bodies, forward, router};
+use holdfast::policy::path::canonical;
 use holdfast::raft::transport::frame as frames;
 
 /// A request's head as text: a line `METHOD PATH`, then lines of headers.
 pub fn head(data: &[u8]) {
     let Some((head, body)) = parse(data) else { return };
-    if let Ok(head) = router::head(&head, canonical) {
+    if let Ok(head) = router::head(&head) {
         assert_eq!(canonical(&head.path).as_ref(), Ok(&head.path), "a path that is routed and would be refused");
         let _ = head.request("id".into(), &http::HeaderMap::new(), &body, Client::default());
     }
@@ -49,9 +50,4 @@ pub fn parse(data: &[u8]) -> Option<(http::request::Parts, Bytes)> {
         request = request.header(&line[..colon], line[colon + 1..].trim_ascii());
     }
     Some((request.body(()).ok()?.into_parts().0, Bytes::copy_from_slice(body)))
-}
-
-/// As the composition root hands it to the listeners.
-pub fn canonical(path: &str) -> Result<String, String> {
-    holdfast::policy::path::canonical(path).map_err(|error| error.to_string())
 }

@@ -61,11 +61,6 @@ impl Keyring {
         self.active
     }
 
-    /// Whether there is a key of `term`.
-    pub fn knows(&self, term: u32) -> bool {
-        self.terms.contains_key(&term)
-    }
-
     /// Term and installation time of the active key.
     pub fn info(&self) -> KeyInfo {
         KeyInfo { term: self.active, installed: self.terms[&self.active].installed }

@@ -38,11 +38,6 @@ impl Barrier {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(BarrierError::Sealed)
     }
 
-    /// Whether the node is sealed.
-    pub fn is_sealed(&self) -> bool {
-        self.keyring().is_err()
-    }
-
     /// Unseals the node, or replaces the keyring of an unsealed one after a rotation.
     pub fn unseal(&self, keyring: Keyring) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keyring));
@@ -140,7 +135,7 @@ mod tests {
         assert!(barrier.follow(&second.encrypt(&root, &entropy), &rewrapped).is_err());
 
         barrier.seal();
-        assert!(barrier.is_sealed());
+        assert!(barrier.keyring().is_err());
         assert!(matches!(barrier.follow(&second.encrypt(&root, &entropy), &wrapped), Err(BarrierError::Sealed)));
     }
 }

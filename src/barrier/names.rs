@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::storage::schema::prefix_end;
+use crate::storage::schema::{after, prefix_end};
 
 /// A walk over the keys below a prefix. It asks for ranges ([`Names::range`]) and is fed what was found.
 pub(super) struct Names {
@@ -46,7 +46,7 @@ impl Names {
             if key < self.from.as_slice() {
                 continue; // in a folder that is known already
             }
-            self.from = [key, &[0]].concat();
+            self.from = after(key);
             if gone(key) {
                 continue;
             }

@@ -1,9 +1,8 @@
-//! Typed helpers for the parts of the API that tools and workloads use most.
+//! What the command line reads of answers as types of its own; all else it shows as it comes.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
-use super::{ApiRequest, ApiResponse, ApiSecret, Client, ClientError};
+use super::{ApiRequest, ApiSecret, Client, ClientError};
 
 /// `sys/seal-status`, also the answer of `sys/unseal`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -132,45 +131,7 @@ pub struct RaftPeer {
     pub voter: bool,
 }
 
-/// What a KV v2 write reports.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct KvVersion {
-    /// RFC 3339.
-    pub created_time: String,
-    /// RFC 3339, or empty.
-    pub deletion_time: String,
-    /// Whether its data is gone for good.
-    pub destroyed: bool,
-    /// From 1.
-    pub version: u64,
-}
-
-/// What a KV v2 read gives.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KvRead {
-    /// `None` for a deleted or destroyed version.
-    pub data: Option<Map<String, Value>>,
-    /// The version that was read.
-    pub version: KvVersion,
-}
-
 impl Client {
-    /// Reads a path; `None` for 404 without data.
-    pub async fn read(&self, path: &str, query: Vec<(String, String)>) -> Result<Option<ApiSecret>, ClientError> {
-        self.logical(ApiRequest { query, ..ApiRequest::get(path) }).await
-    }
-
-    /// Lists a path; `None` for 404.
-    pub async fn list(&self, path: &str) -> Result<Option<ApiSecret>, ClientError> {
-        self.logical(ApiRequest::list(path)).await
-    }
-
-    /// Writes a path; `None` for an empty answer.
-    pub async fn write(&self, path: &str, body: Value) -> Result<Option<ApiSecret>, ClientError> {
-        Ok(self.send(ApiRequest::put(path, body)).await?.secret())
-    }
-
     /// Sends a reading request; `None` for a 404 that carries nothing.
     pub async fn logical(&self, request: ApiRequest) -> Result<Option<ApiSecret>, ClientError> {
         match self.send(request).await {
@@ -178,11 +139,6 @@ impl Client {
             Err(ClientError::Api(error)) if error.response.status.as_u16() == 404 => Ok(error.secret()),
             Err(error) => Err(error),
         }
-    }
-
-    /// `sys/health` by GET: the status code and the body, whatever they say.
-    pub async fn health(&self) -> Result<ApiResponse, ClientError> {
-        self.send_any(ApiRequest::get("sys/health").once()).await
     }
 
     /// `sys/seal-status`.
@@ -194,114 +150,6 @@ impl Client {
     pub async fn leader(&self) -> Result<Leader, ClientError> {
         self.send(ApiRequest::get("sys/leader")).await?.parse()
     }
-
-    /// Whether the cluster is initialised.
-    pub async fn init_status(&self) -> Result<bool, ClientError> {
-        let body: Value = self.send(ApiRequest::get("sys/init")).await?.parse()?;
-        Ok(body["initialized"].as_bool().unwrap_or(false))
-    }
-
-    /// Initialises the cluster.
-    pub async fn init(&self, request: &InitRequest) -> Result<InitResponse, ClientError> {
-        let body = serde_json::to_value(request).map_err(|error| ClientError::Body(error.to_string()))?;
-        self.send(ApiRequest::put("sys/init", body)).await?.parse()
-    }
-
-    /// Gives one unseal share.
-    pub async fn unseal(&self, share: &str, migrate: bool) -> Result<SealStatus, ClientError> {
-        let body = json!({ "key": share, "reset": false, "migrate": migrate });
-        self.send(ApiRequest::put("sys/unseal", body)).await?.parse()
-    }
-
-    /// Discards the unseal shares given so far.
-    pub async fn unseal_reset(&self) -> Result<SealStatus, ClientError> {
-        self.send(ApiRequest::put("sys/unseal", json!({ "reset": true }))).await?.parse()
-    }
-
-    /// Seals: the whole cluster, or this node only.
-    pub async fn seal(&self, node_only: bool) -> Result<(), ClientError> {
-        let request = ApiRequest::new(http::Method::PUT, "sys/seal");
-        self.send(if node_only { request.query("scope", "node") } else { request }).await.map(drop)
-    }
-
-    /// Makes the active node step down.
-    pub async fn step_down(&self) -> Result<(), ClientError> {
-        self.send(ApiRequest::new(http::Method::PUT, "sys/step-down")).await.map(drop)
-    }
-
-    /// The servers of the Raft configuration; empty if there is none.
-    pub async fn list_peers(&self) -> Result<Vec<RaftPeer>, ClientError> {
-        let secret = self.read("sys/storage/raft/configuration", Vec::new()).await?;
-        let servers = secret.and_then(|secret| Some(secret.get("config")?.get("servers")?.clone()));
-        match servers {
-            Some(servers) => serde_json::from_value(servers).map_err(|error| ClientError::Body(error.to_string())),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Removes a peer by its label.
-    pub async fn remove_peer(&self, node_id: &str) -> Result<(), ClientError> {
-        let body = json!({ "server_id": node_id });
-        self.send(ApiRequest::put("sys/storage/raft/remove-peer", body)).await.map(drop)
-    }
-
-    /// Writes a new version of a KV v2 secret, if `cas` is the current version (0: there is none; `None`: whatever).
-    pub async fn kv_put(
-        &self,
-        mount: &str,
-        path: &str,
-        data: Map<String, Value>,
-        cas: Option<u64>,
-    ) -> Result<KvVersion, ClientError> {
-        let options = cas.map_or_else(|| json!({}), |cas| json!({ "cas": cas }));
-        let body = json!({ "data": data, "options": options });
-        let secret = self.write(&format!("{mount}/data/{path}"), body).await?;
-        version(secret.and_then(|secret| secret.data).map(Value::Object))
-    }
-
-    /// Reads a version of a KV v2 secret (`None`: the newest); `None` if there is no such version.
-    pub async fn kv_get(&self, mount: &str, path: &str, wanted: Option<u64>) -> Result<Option<KvRead>, ClientError> {
-        let query = wanted.map(|version| ("version".to_string(), version.to_string())).into_iter().collect();
-        let Some(secret) = self.read(&format!("{mount}/data/{path}"), query).await? else {
-            return Ok(None);
-        };
-        let data = secret.get("data").and_then(Value::as_object).cloned();
-        Ok(Some(KvRead { data, version: version(secret.get("metadata").cloned())? }))
-    }
-
-    /// Deletes the newest version of a KV v2 secret.
-    pub async fn kv_delete(&self, mount: &str, path: &str) -> Result<(), ClientError> {
-        self.send(ApiRequest::delete(format!("{mount}/data/{path}"))).await.map(drop)
-    }
-
-    /// Names below a path of a KV v2 mount, sorted by the server; empty if there are none.
-    pub async fn kv_list(&self, mount: &str, path: &str) -> Result<Vec<String>, ClientError> {
-        let secret = self.list(&format!("{mount}/metadata/{path}")).await?;
-        let keys = secret.and_then(|secret| secret.get("keys").and_then(Value::as_array).cloned()).unwrap_or_default();
-        Ok(keys.iter().filter_map(Value::as_str).map(str::to_string).collect())
-    }
-
-    /// Enables a secrets engine at `path`.
-    pub async fn mount(&self, path: &str, kind: &str, options: Value) -> Result<(), ClientError> {
-        let body = json!({ "type": kind, "options": options });
-        self.send(ApiRequest::post(format!("sys/mounts/{path}"), body)).await.map(drop)
-    }
-
-    /// Writes a policy in HCL or JSON.
-    pub async fn policy_put(&self, name: &str, policy: &str) -> Result<(), ClientError> {
-        self.send(ApiRequest::put(format!("sys/policies/acl/{name}"), json!({ "policy": policy }))).await.map(drop)
-    }
-
-    /// Creates a token with the given parameters of `auth/token/create`.
-    pub async fn token_create(&self, parameters: Value) -> Result<ApiSecret, ClientError> {
-        let response = self.send(ApiRequest::post("auth/token/create", parameters)).await?;
-        response.secret().ok_or_else(|| ClientError::Body("no token in the answer".to_string()))
-    }
-}
-
-fn version(value: Option<Value>) -> Result<KvVersion, ClientError> {
-    let value = value.ok_or_else(|| ClientError::Body("no version metadata in the answer".to_string()))?;
-    serde_json::from_value(value).map_err(|error| ClientError::Body(error.to_string()))
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -213,9 +213,9 @@ fn api_errors_read_as_the_peers() {
         let error = client.send(ApiRequest::get("x")).await.unwrap_err();
         let expected = "Error making API request.\n\nURL: GET http://a:8200/v1/x\nCode: 404. Raw Message:\n\n";
         assert_eq!(text(error), expected);
-        assert!(client.read("x", Vec::new()).await.unwrap().is_none());
-        let deleted = client.kv_get("secret", "a", None).await.unwrap().unwrap();
-        assert_eq!((deleted.data, deleted.version.version), (None, 2));
+        assert!(client.logical(ApiRequest::get("x")).await.unwrap().is_none());
+        let deleted = client.logical(ApiRequest::get("secret/data/a")).await.unwrap().unwrap();
+        assert_eq!(deleted.get("metadata").unwrap()["version"], 2);
     });
 }
 

@@ -10,7 +10,7 @@ use crate::barrier::BarrierTxn;
 use crate::engines::catalog;
 use crate::engines::view::MountView;
 use crate::limits;
-use crate::policy::{Acl, Ask, Policy};
+use crate::policy::{Acl, Ask, Policy, Verdict};
 use crate::runtime::UnixTime;
 use crate::runtime::point::mutant;
 use crate::token::{Entry, Hash, batch, cidr, keys};
@@ -183,7 +183,10 @@ impl Core {
             operation = self.create_or_update(txn, &found.record, rest, request, &caller).await?;
         }
         let ask = Ask { operation, path: &request.path, data: &request.data, wrap_ttl: request.wrap_ttl };
-        let verdict = acl.check(&ask);
+        let verdict = match routed.is_some_and(|(found, _)| passes_over_slash(&found.record)) {
+            true => verdict_without_slash(&acl, &ask),
+            false => acl.check(&ask),
+        };
         if !verdict.allowed && !is_open_to_all(request) {
             return Err(Error::denied());
         }
@@ -230,6 +233,26 @@ impl Core {
             }
         }
         Ok(self.acls.get(names, &revisions, self.runtime.clock.now(), &policies))
+    }
+}
+
+/// Whether a mount serves many a path with a slash at the end as it does without it: the server's own endpoints, and KV
+/// version 2.
+fn passes_over_slash(mount: &Mount) -> bool {
+    matches!(mount.kind.as_str(), "system" | "token") || mount.is_versioned_kv()
+}
+
+/// What the policies say of a request to a mount that passes over a slash at the end: with and without it, it must be
+/// allowed, or a rule that denies `sys/mounts/a` would say nothing of `sys/mounts/a/`. Lists are of folders, and the
+/// policies see to their slash themselves.
+fn verdict_without_slash(acl: &Acl, ask: &Ask<'_>) -> Verdict {
+    let verdict = acl.check(ask);
+    match ask.path.strip_suffix('/').filter(|_| ask.operation != Operation::List) {
+        None => verdict,
+        Some(path) => {
+            let bare = acl.check(&Ask { path, ..*ask });
+            Verdict { allowed: verdict.allowed && bare.allowed, sudo: verdict.sudo && bare.sudo, ..verdict }
+        }
     }
 }
 

@@ -79,8 +79,11 @@ impl Core {
         let unsealed = self.unsealed().await?;
         self.active()?;
         self.linearize().await?;
-        let seal_config = self.plain(Record::SealConfig).await?;
+        let seal_config: Option<plain::SealConfig> = self.plain(Record::SealConfig).await?;
         let seal_config = seal_config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
+        if seal_config.check_key != unsealed.secrets.check_key {
+            return Err(Error::Unavailable("the unseal shares are being replaced: ask again".into()));
+        }
         // Whoever asks gets this answer, and a joiner gets the wrapped key with the log.
         let seal_config = plain::SealConfig { wrapped_root_key: bytes::Bytes::new(), ..seal_config };
         let secrets = &unsealed.secrets;
@@ -287,7 +290,9 @@ impl Core {
             return Ok(false);
         }
         let Some(config) = self.joining_seal_config() else { return Ok(false) };
-        if let Some(key) = self.with_progress(|progress| progress.resolve(&config))? {
+        // Shares that do not fit may be of a seal that is newer than the challenge: another one is asked for.
+        let key = self.with_progress(|progress| progress.resolve(&config)).inspect_err(|_| self.drop_challenge())?;
+        if let Some(key) = key {
             self.hold_seal_key(Arc::new(key));
             self.shares.notify_one();
         }

@@ -95,7 +95,7 @@ pub struct Inner {
     initialized: AtomicBool,
     /// Where the leader's clients are to be sent.
     leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
-    /// Counts the writes of the seal record and the keyring: look before the next use.
+    /// Counts the writes of the seal record, the keyring and the seal: look before the next use.
     keys_written: AtomicU64,
     /// What of `keys_written` has been looked at.
     keys_seen: AtomicU64,
@@ -107,8 +107,8 @@ pub struct Inner {
     acls: authorize::AclCache,
     /// OpenAPI documents for everybody.
     documents: sys::Documents,
-    /// The attempt to make a root token from unseal shares.
-    root_attempt: sys::RootAttempt,
+    /// Attempts to do something with unseal shares.
+    attempts: sys::Attempts,
     /// Requests that are being served.
     pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
@@ -160,7 +160,7 @@ impl Core {
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
             documents: sys::Documents::default(),
-            root_attempt: sys::RootAttempt::default(),
+            attempts: sys::Attempts::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),
@@ -200,7 +200,7 @@ impl Inner {
                 self.raft.evict(id);
             }
         }
-        if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) {
+        if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) || is(schema::Kind::SealConfig) {
             self.keys_written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     }

@@ -31,6 +31,8 @@ pub struct Secrets {
     pub salt: Salt,
     /// The cluster's record.
     pub cluster: plain::Init,
+    /// Which seal they are of: a rekey replaces it, and some of them with it.
+    pub check_key: [u8; 32],
 }
 
 /// How long a sole voter has to win its first election.
@@ -80,6 +82,25 @@ impl Core {
         {
             tracing::warn!(%error, "sealing: the keyring was replaced and this node cannot follow");
             self.drop_keys("the keyring was replaced");
+        }
+        self.look_at_seal().await
+    }
+
+    /// Takes over the secrets that a rekey has replaced.
+    async fn look_at_seal(&self) -> Result<()> {
+        let (Some(held), Some(config)) = (self.secrets_now(), self.plain::<plain::SealConfig>(Kind::SealConfig).await?)
+        else {
+            return Ok(());
+        };
+        if held.check_key == config.check_key {
+            return Ok(());
+        }
+        let secrets = self.load_secrets(&*self.barrier.keyring()?, held.cluster.clone()).await?;
+        let mut slot = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        // Sealed meanwhile: stay so.
+        if slot.is_some() {
+            *slot = Some(Arc::new(secrets));
+            tracing::info!("the unseal shares were replaced");
         }
         Ok(())
     }

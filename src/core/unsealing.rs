@@ -55,6 +55,7 @@ impl Core {
             return Err(Error::invalid("Vault is not initialized"));
         };
         if self.secrets_now().is_some() {
+            seal::UnsealProgress::read(&share)?;
             return self.seal_status(Vec::new()).await;
         }
         if self.pending_seal().await?.is_some() {
@@ -205,7 +206,10 @@ impl Core {
         Ok(())
     }
 
-    async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+    pub(super) async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+        // First: were the seal replaced while the rest is read, the next look sees that this one is old.
+        let config = self.plain::<plain::SealConfig>(Kind::SealConfig).await?;
+        let config = config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
         let read = async |name: &[u8]| {
             let key = schema::key(Kind::ClusterSecret, name);
             let stored = self.raft.state().get(&key).await?;
@@ -222,6 +226,7 @@ impl Core {
             cookie_key: *read(schema::COOKIE_KEY).await?.danger_expose(),
             salt: Salt(*read(schema::TOKEN_SALT).await?.danger_expose()),
             cluster,
+            check_key: config.check_key,
         })
     }
 

@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
 use super::{fields, kv1};
+use crate::logical::route::warn_of_unknown;
 use crate::logical::{Error, Operation, Response, Result, Route};
 
 /// The engine.
@@ -22,8 +23,8 @@ impl Backend for Cubbyhole {
                      as it provides additional security checks and other benefits.",
                 );
             }
-            let known: &[&str] = if request.operation == Operation::List { &["after", "limit"] } else { &[] };
-            Ok(fields::warn_of_unknown(request, known, response))
+            let is_list = request.operation == Operation::List;
+            Ok(warn_of_unknown(request, response, |name| is_list && ["after", "limit"].contains(&name)))
         })
     }
 

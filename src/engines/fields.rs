@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::backend::MountTxn;
 use crate::logical::route::{Field, Kind};
-use crate::logical::{Error, Request, Response, Result};
+use crate::logical::{Error, Request, Result};
 
 /// Of a listing: where it begins.
 pub(crate) const AFTER: Field =
@@ -51,21 +51,6 @@ pub(super) fn page(request: &Request) -> Result<(String, usize)> {
         _ => usize::MAX,
     };
     Ok((after, limit))
-}
-
-/// Adds the warning about fields that the path does not know, unless there is nothing to add it to.
-pub(crate) fn warn_of_unknown(request: &Request, known: &[&str], response: Response) -> Response {
-    if response.data.is_none() && response.auth.is_none() && response.warnings.is_empty() {
-        return response;
-    }
-    let of_the_method = ["list", "scan", "help"];
-    let unknown: Vec<&str> = (request.data.keys().map(String::as_str))
-        .filter(|field| !known.contains(field) && !of_the_method.contains(field))
-        .collect();
-    if unknown.is_empty() {
-        return response;
-    }
-    response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" ")))
 }
 
 /// Lists the names below `root` + `folder`; 404 if there are none.

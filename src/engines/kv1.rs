@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::backend::{Backend, Call};
 use super::fields;
-use crate::logical::route::Verb;
+use crate::logical::route::{Verb, warn_of_unknown};
 use crate::logical::{Error, Operation, Response, Result, Route};
 
 /// The engine.
@@ -22,7 +22,7 @@ impl Backend for Kv1 {
                 (Some(data), Operation::Read) => {
                     let lease = lease(data.get("ttl").or(data.get("lease")), default_lease);
                     let response = Response { lease_duration: Some(lease), ..response };
-                    fields::warn_of_unknown(request, &[], response)
+                    warn_of_unknown(request, response, |_| false)
                 }
                 _ => response,
             })

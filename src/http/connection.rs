@@ -80,7 +80,7 @@ fn serve_http1(
     stop: oneshot::Receiver<()>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let activity = Arc::new(Activity::new(limits::HTTP2_STREAMS as usize));
+        let activity = Arc::new(Activity::new());
         let stream = Watched { stream, activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
             .auto_date_header(false)
@@ -103,7 +103,7 @@ fn serve_http2(
     stop: oneshot::Receiver<()>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let activity = Arc::new(Activity::new(limits::HTTP2_STREAMS as usize));
+        let activity = Arc::new(Activity::new());
         let connection = http2::Builder::new(TokioExecutor::new())
             .auto_date_header(false)
             .timer(TokioTimer::new())
@@ -193,13 +193,13 @@ struct Activity {
 }
 
 impl Activity {
-    fn new(places: usize) -> Activity {
+    fn new() -> Activity {
         Activity {
             under_way: AtomicUsize::new(0),
             last_end: Mutex::new(Instant::now()),
             head_since: Mutex::new(None),
             head_begins: Notify::new(),
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Semaphore::new(limits::HTTP2_STREAMS as usize)),
         }
     }
 

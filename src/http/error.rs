@@ -71,7 +71,6 @@ pub fn reply(error: &Error, request_id: &str) -> Reply {
         Error::TooLarge => errors(413, &["request body too large"]),
         Error::Sealed => errors(503, &["Vault is sealed"]),
         Error::Removed => errors(503, &[error.to_string()]),
-        Error::NotInitialized => errors(400, &["Vault is not initialized"]),
         Error::Unavailable(message) => retry_later(message),
         Error::Standby => retry_later("there is no active node at the moment"),
         Error::Conflict => retry_later("the request was in conflict with others and was not carried out"),
@@ -161,7 +160,6 @@ mod tests {
             Refusal::Core(Error::TooLarge),
             Refusal::Core(Error::Sealed),
             Refusal::Core(Error::Removed),
-            Refusal::Core(Error::NotInitialized),
             Refusal::Core(Error::Unavailable("busy".into())),
             Refusal::Core(Error::Standby),
             Refusal::Core(Error::Conflict),
@@ -187,7 +185,6 @@ mod tests {
         413 {"errors":["request body too large"]}
         503 {"errors":["Vault is sealed"]}
         503 {"errors":["this node was removed from the cluster; wipe its data directory and join as a new node"]}
-        400 {"errors":["Vault is not initialized"]}
         503 retry-after=1 {"errors":["busy"]}
         503 retry-after=1 {"errors":["there is no active node at the moment"]}
         503 retry-after=1 {"errors":["the request was in conflict with others and was not carried out"]}

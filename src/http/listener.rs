@@ -21,7 +21,6 @@ use super::body::Budget;
 use super::connection::{self, Limits};
 use super::headers::{self, ForStatus, Headers};
 use super::proxy_protocol;
-use super::router::Canonical;
 use super::service::Service;
 use super::tls::{Tls, TlsError, TlsOptions};
 use crate::limits::http as limits;
@@ -155,12 +154,11 @@ impl Server {
         listeners: Vec<ListenerOptions>,
         handler: Arc<dyn Handler>,
         metrics: Metrics,
-        canonical: Canonical,
     ) -> Result<Server, ListenError> {
         let budget = Budget::new(limits::SMALL_BODIES_AT_ONCE, limits::LARGE_BODIES_AT_ONCE, limits::BODY_WAIT);
         let mut bound = Vec::new();
         for options in listeners {
-            bound.push(bind(runtime, options, &handler, &metrics, canonical, &budget).await?);
+            bound.push(bind(runtime, options, &handler, &metrics, &budget).await?);
         }
         let connections = Arc::new(Connections::new(metrics));
         let (mut running, mut accepting) = (Vec::new(), Vec::new());
@@ -220,7 +218,6 @@ async fn bind(
     options: ListenerOptions,
     handler: &Arc<dyn Handler>,
     metrics: &Metrics,
-    canonical: Canonical,
     budget: &Budget,
 ) -> Result<(Listener, Arc<Running>), ListenError> {
     let address = options.address.to_string();
@@ -244,7 +241,6 @@ async fn bind(
         clock: runtime.clock.clone(),
         ids: runtime.entropy.stream(),
         offload: runtime.offload.clone(),
-        canonical,
         budget: budget.clone(),
         max_request_size: options.max_request_size,
         max_request_duration: options.max_request_duration,

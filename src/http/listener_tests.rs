@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::config::listener::ProxyBehavior;
 use crate::core::{Error, Request, Response};
-use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, router, self_signed};
-use crate::runtime::Entropy;
+use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, self_signed};
+use crate::runtime::{Entropy, Offload};
 
 /// Answers with what it was asked, or misbehaves where the path says so.
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl World {
             write_pair(&runtime, directory.path(), 1).await;
         }
         let unix = ListenerOptions::new(Address::Unix(directory.path().join("sock"), 0o600));
-        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone(), router::strict);
+        let started = Server::start(&runtime, vec![options, unix], handler.clone(), metrics.clone());
         let server = started.await.unwrap();
         World { runtime, directory, server, handler, metrics }
     }
@@ -231,10 +231,10 @@ async fn a_standby_forwards_or_redirects() {
     assert_eq!(Value::Object(forwarded.data), json!({"k": "v"}));
     // At the other end: a node that is active answers, one that is not says that nothing was done.
     let (handler, metrics): (Arc<dyn Handler>, _) = (world.handler.clone(), &world.metrics);
-    let bytes = ForwardedRequest::from(forwarded_copy()).encode();
-    assert_eq!(forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap(), None);
+    let (bytes, offload) = (Bytes::from(ForwardedRequest::from(forwarded_copy()).encode()), Offload::inline());
+    assert_eq!(forward::served(&forward::serve(&handler, metrics, &offload, bytes.clone()).await).unwrap(), None);
     world.handler.standby.store(false, Ordering::Relaxed);
-    let answer = forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap().unwrap();
+    let answer = forward::served(&forward::serve(&handler, metrics, &offload, bytes.clone()).await).unwrap().unwrap();
     assert_eq!(answer.status, 200);
     world.handler.standby.store(true, Ordering::Relaxed);
     request.headers_mut().insert("x-vault-no-request-forwarding", "true".parse().unwrap());
@@ -402,8 +402,7 @@ async fn http2_can_be_switched_off_and_is_never_assumed() {
 async fn errors_of_a_start_name_the_listener() {
     let runtime = Runtime::real();
     let metrics = Metrics::new(runtime.clock.clone());
-    let start =
-        |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone(), router::strict);
+    let start = |options| Server::start(&runtime, vec![options], Arc::new(Echo::default()), metrics.clone());
     let address = Address::Tcp("127.0.0.1:0".into());
     let tls = Some(TlsOptions { cert_file: "/nowhere/cert.pem".into(), ..TlsOptions::default() });
     let error = start(ListenerOptions { tls, ..ListenerOptions::new(address.clone()) }).await.err().unwrap();

@@ -8,14 +8,11 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use crate::core::{Client, Operation, Request};
+use crate::policy::path;
 use crate::secret::Secret;
 
 use super::error::Refusal;
 use crate::limits::http as limits;
-
-/// Makes a decoded path canonical, or says what is wrong with it. The one implementation is in `policy::path`; the
-/// composition root hands it in, so that the path that is routed is the path that the policy checks.
-pub type Canonical = fn(&str) -> Result<String, String>;
 
 /// What the head of a request asks for.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ pub struct Head {
 ///
 /// # Errors
 /// The refusal to answer with.
-pub fn head(parts: &Parts, canonical: Canonical) -> Result<Head, Refusal> {
+pub fn head(parts: &Parts) -> Result<Head, Refusal> {
     let path = api_path(parts)?;
     if let Some(better) = without_empty_segments(parts) {
         return Err(Refusal::Moved(better));
@@ -56,10 +53,8 @@ pub fn head(parts: &Parts, canonical: Canonical) -> Result<Head, Refusal> {
     if operation == Operation::Patch && !media_type.eq_ignore_ascii_case(MERGE_PATCH) {
         return Err(Refusal::MediaType(media_type.chars().take(100).collect()));
     }
-    let mut path = canonical(&percent_decode(path, false)?).map_err(Refusal::invalid)?;
-    if operation == Operation::List && !path.is_empty() && !path.ends_with('/') {
-        path.push('/');
-    }
+    let path = path::canonical(&percent_decode(path, false)?).map_err(|error| Refusal::invalid(error.to_string()))?;
+    let path = if operation == Operation::List { path::listed(path) } else { path };
     Ok(Head {
         operation,
         path,
@@ -277,23 +272,6 @@ pub fn go_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// For the time until `policy::path` is there: refuses what it would, changes nothing.
-///
-/// # Errors
-/// What is wrong with the path.
-pub fn strict(path: &str) -> Result<String, String> {
-    if path.chars().any(char::is_control) {
-        return Err("a control character in the path".to_string());
-    }
-    if path.split('/').any(|part| part == "." || part == "..") {
-        return Err("relative paths not supported".to_string());
-    }
-    if path.starts_with('/') || path.contains("//") {
-        return Err("an empty part in the path".to_string());
-    }
-    Ok(path.to_string())
-}
-
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const NO_FORWARDING: &str = "x-vault-no-request-forwarding";
 const BEARER: &[u8] = b"Bearer ";
@@ -316,7 +294,7 @@ mod tests {
 
     fn routed(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Result<Request, Refusal> {
         let parts = parts(method, uri, headers);
-        head(&parts, strict)?.request("id".into(), &parts.headers, body.as_bytes(), Client::default())
+        head(&parts)?.request("id".into(), &parts.headers, body.as_bytes(), Client::default())
     }
 
     fn shown(method: &str, uri: &str, body: &str) -> String {
@@ -446,7 +424,7 @@ mod tests {
             if let Ok(uri) = format!("/v1/{path}").parse::<http::Uri>() {
                 let mut parts = parts("GET", "/v1/x", &[]);
                 parts.uri = uri;
-                if let Ok(head) = head(&parts, strict) {
+                if let Ok(head) = head(&parts) {
                     prop_assert!(!head.path.split('/').any(|part| part == ".." || part == "."));
                     prop_assert!(!head.path.contains("//") && !head.path.starts_with('/'));
                 }

@@ -24,7 +24,6 @@ use super::error::{self, Refusal};
 use super::forwarded_for;
 use super::headers::Headers;
 use super::reply::Reply;
-use super::router::Canonical;
 use super::{Handler, health, response, router};
 
 /// What all requests of one listener have in common.
@@ -39,8 +38,6 @@ pub struct Service {
     pub ids: Entropy,
     /// Where long bodies are read.
     pub offload: Offload,
-    /// Makes paths canonical.
-    pub canonical: Canonical,
     /// Bytes of all bodies together.
     pub budget: Budget,
     /// Bytes of one body.
@@ -81,7 +78,7 @@ impl Counted<'_> {
     /// once: their answers written in one go wake a client once, where answers between which others are worked out wake it
     /// each time, and that costs more than a third of a read (docs/performance.md).
     async fn give_way(&self) {
-        if self.0.load(Ordering::Relaxed) > 1 {
+        if self.number() > 1 {
             tokio::task::yield_now().await;
         }
     }
@@ -113,10 +110,7 @@ impl Service {
         let reply = match AssertUnwindSafe(self.answer(&id, client, request, place)).catch_unwind().await {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => refusal.reply(&id),
-            Err(_) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                error::panicked(&id)
-            }
+            Err(_) => self.panicked(&id),
         };
         counted.give_way().await;
         Ok(self.headers.apply(reply))
@@ -137,7 +131,7 @@ impl Service {
             None => client,
             Some(options) => forwarded_for::client(client, &parts.headers, options).map_err(Refusal::invalid)?,
         };
-        let head = router::head(&parts, self.canonical)?;
+        let head = router::head(&parts)?;
         // Held as long as the head is.
         let _share = self.budget.head(&parts.headers)?;
         if head.path == HEALTH && head.operation != Operation::Help {
@@ -177,7 +171,7 @@ impl Service {
         client: Client,
     ) -> Result<Request, Refusal> {
         let id = id.to_string();
-        if body.bytes.len() <= INLINE_BODY_BYTES {
+        if Offload::is_short(body.bytes.len()) {
             return head.request(id, headers, &body.bytes, client);
         }
         let (headers, body) = (headers.clone(), Arc::clone(body));
@@ -200,23 +194,27 @@ impl Service {
             return Ok(Reply::redirect(&address, path));
         }
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
-        let head = router::head(parts, self.canonical)?;
+        let head = router::head(parts)?;
         let request = self.request(head, id, &parts.headers, body, client).await?;
+        let request = self.offload.compute(body.bytes.len(), move || request.into()).await;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {
-            let answer = handler.forward(request.into()).await;
+            let answer = handler.forward(request).await;
             drop(held);
             answer
         });
         match by(deadline, forwarded).await {
             None => Ok(error::timed_out(id)),
-            Some(Err(_)) => {
-                self.metrics.add(Figure::HttpPanics, 1);
-                Ok(error::panicked(id))
-            }
+            Some(Err(_)) => Ok(self.panicked(id)),
             Some(Ok(Ok(answer))) => Ok(answer),
             Some(Ok(Err(failure))) => Ok(error::reply(&failure, id)),
         }
+    }
+
+    /// Counts a panic of the listener's own code; [`run`] counts those of the handler.
+    fn panicked(&self, id: &str) -> Reply {
+        self.metrics.add(Figure::HttpPanics, 1);
+        error::panicked(id)
     }
 }
 
@@ -258,9 +256,6 @@ async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Outpu
         Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
     }
 }
-
-/// Bodies up to this length are read at once: it takes less than a millisecond.
-const INLINE_BODY_BYTES: usize = 64 << 10;
 
 /// Served here: it must answer when nothing else does.
 const HEALTH: &str = "sys/health";

@@ -30,9 +30,6 @@ pub enum Error {
     /// 503: this node was removed from its cluster, and nothing but an empty data directory changes that.
     #[error("this node was removed from the cluster; wipe its data directory and join as a new node")]
     Removed,
-    /// 400: there is no cluster yet.
-    #[error("Vault is not initialized")]
-    NotInitialized,
     /// Not carried out and may be sent again: 503 with Retry-After.
     #[error("{0}")]
     Unavailable(String),

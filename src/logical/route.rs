@@ -24,7 +24,7 @@ pub struct Verb {
     pub operation: Operation,
     /// What it does, in a few words.
     pub about: &'static str,
-    /// What `data` of the answer holds; nothing for an answer without body.
+    /// What `data` of the answer holds, the name `*` standing for any; nothing for an answer without body.
     pub answer: &'static [Field],
 }
 
@@ -54,18 +54,10 @@ pub enum Kind {
     List,
     /// An object of strings.
     Map,
+    /// A moment as a string (RFC 3339), or null.
+    Moment,
     /// Any JSON value.
     Any,
-}
-
-/// A verb of a table.
-pub const fn verb(operation: Operation, about: &'static str, answer: &'static [Field]) -> Verb {
-    Verb { operation, about, answer }
-}
-
-/// A field of a table.
-pub const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about }
 }
 
 /// What stood for the names of a pattern, in their order.
@@ -96,19 +88,12 @@ impl Route {
     /// there is nothing to add them to.
     pub fn warn(&self, request: &Request, mut response: Response) -> Response {
         let warned = response.warnings.iter().any(|warning| warning.starts_with("Endpoint "));
-        if warned || response.data.is_none() && response.auth.is_none() && response.warnings.is_empty() {
+        if warned || has_no_room(&response) {
             return response;
         }
-        let of_the_method = ["list", "scan", "help"];
-        let names = || request.data.keys().map(String::as_str).filter(|name| !of_the_method.contains(name));
-        let replaced: Vec<&str> = names().filter(|name| self.param_names().any(|param| param == *name)).collect();
-        let known =
-            |name: &str| replaced.contains(&name) || self.fields.iter().any(|field| [name, "*"].contains(&field.name));
-        let ignored: Vec<&str> = names().filter(|name| !known(name)).collect();
-        if !ignored.is_empty() {
-            response =
-                response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(" ")));
-        }
+        let replaced: Vec<&str> = (names(request)).filter(|name| self.param_names().any(|it| it == *name)).collect();
+        let known = |name: &str| self.fields.iter().any(|field| [name, "*"].contains(&field.name));
+        response = warn_of_unknown(request, response, |name| replaced.contains(&name) || known(name));
         if !replaced.is_empty() {
             let text =
                 "Endpoint replaced the value of these parameters with the values captured from the endpoint's path";
@@ -164,6 +149,25 @@ impl Route {
             Some(_) => None,
         }
     }
+}
+
+/// Adds the warning about fields that are not known, unless there is nothing to add it to.
+pub(crate) fn warn_of_unknown(request: &Request, response: Response, known: impl Fn(&str) -> bool) -> Response {
+    let unknown: Vec<&str> = names(request).filter(|name| !known(name)).collect();
+    match unknown.is_empty() || has_no_room(&response) {
+        true => response,
+        false => response.warn(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" "))),
+    }
+}
+
+/// An answer with nothing in it has no place for a warning.
+fn has_no_room(response: &Response) -> bool {
+    response.data.is_none() && response.auth.is_none() && response.warnings.is_empty()
+}
+
+/// The names of the request's fields, but for those that say what is to be done.
+fn names(request: &Request) -> impl Iterator<Item = &str> {
+    request.data.keys().map(String::as_str).filter(|name| !["list", "scan", "help"].contains(name))
 }
 
 #[cfg(test)]

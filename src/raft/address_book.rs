@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::{Grant, PublicKey, SignatureBytes};
 use super::identity::{Cluster, Identity};
 use super::node_file;
-use super::types::{Incarnation, LogId};
+use super::types::{EndOf, Incarnation, LogId};
 use crate::runtime::Runtime;
 
 /// An address, signed by the incarnation that can be reached there.
@@ -94,7 +94,7 @@ pub enum Unsound {
     /// Its log ends before what it has acknowledged to this node.
     #[error(
         "the log is damaged: it ends at {}, but this node had acknowledged {acked}; wipe the directory and rejoin",
-        shown(.last)
+        EndOf(*.last)
     )]
     LogLost {
         /// Where its log ends.
@@ -102,10 +102,6 @@ pub enum Unsound {
         /// What it had acknowledged.
         acked: LogId,
     },
-}
-
-fn shown(id: &Option<LogId>) -> String {
-    id.as_ref().map_or_else(|| "its very beginning".to_string(), ToString::to_string)
 }
 
 /// The most that an incarnation has acknowledged to this node as its leader.

@@ -152,25 +152,6 @@ impl Identity {
         self.change(|stored| stored.cluster = Some(cluster)).await
     }
 
-    /// Replaces the cluster's public keys, as replicated state has them, durably. Does nothing without a cluster or
-    /// without a change.
-    ///
-    /// # Errors
-    /// I/O errors.
-    pub async fn set_cluster_keys(&self, keys: &[PublicKey]) -> Result<(), IdentityError> {
-        match self.cluster() {
-            Some(cluster) if cluster.keys != keys => {
-                self.change(|stored| {
-                    if let Some(cluster) = &mut stored.cluster {
-                        cluster.keys = keys.to_vec();
-                    }
-                })
-                .await
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Makes a directory without an init record anew, as a new incarnation with a new key and no cluster. The caller
     /// has stopped the transport and emptied log and state.
     ///

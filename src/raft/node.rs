@@ -22,6 +22,7 @@ use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, LogId, Member, TypeConfig};
 use crate::limits;
+use crate::runtime::disk::Lock;
 use crate::runtime::{Runtime, UnixTime};
 
 /// openraft with our types.
@@ -45,6 +46,8 @@ pub(super) struct Inner {
     reads: Batcher,
     /// What this node does by itself until it stops.
     tasks: std::sync::Mutex<Vec<tokio::task::AbortHandle>>,
+    /// The data directory's, until the node stops.
+    lock: std::sync::Mutex<Option<Lock>>,
 }
 
 /// How a node's Raft is set up.
@@ -109,6 +112,7 @@ impl Raft {
         served: Served,
         identity: Identity,
         options: Options,
+        lock: Lock,
     ) -> Raft {
         Raft(Arc::new(Inner {
             runtime,
@@ -123,6 +127,7 @@ impl Raft {
             in_flight_bytes: AtomicUsize::new(0),
             reads: Batcher::default(),
             tasks: std::sync::Mutex::default(),
+            lock: std::sync::Mutex::new(Some(lock)),
         }))
     }
 
@@ -137,6 +142,11 @@ impl Raft {
         for task in self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
             task.abort();
         }
+    }
+
+    /// Lets other processes into the data directory.
+    pub(super) fn unlock(&self) {
+        self.0.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

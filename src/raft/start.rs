@@ -1,6 +1,7 @@
 //! Brings a node's Raft up: identity, log, state, transport, openraft, in the order in which each needs the other.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Raft;
@@ -12,7 +13,8 @@ use super::settings;
 use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
 use super::transport::{Event, Kind, Transport, TransportConfig};
-use super::types::LogId;
+use super::types::EndOf;
+use crate::runtime::disk::Lock;
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -43,6 +45,17 @@ pub struct Setup {
 /// Why a node's Raft did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The data directory belongs to a process that runs.
+    #[error("{}: another process uses this data directory; nothing in it was touched", .0.display())]
+    InUse(PathBuf),
+    /// The data directory cannot be locked.
+    #[error("{}: {error}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
     /// The data directory's identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -58,7 +71,7 @@ pub enum StartError {
         /// Its address.
         address: String,
         /// What the network said.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// openraft.
     #[error("raft: {0}")]
@@ -76,6 +89,8 @@ impl Raft {
     pub async fn start(runtime: &Runtime, setup: Setup) -> Result<Raft, StartError> {
         let Setup { options, label, node_key_path, listen, advertise, engine, engine_dir, .. } = setup;
         let Setup { log, background_flush, transport, .. } = setup;
+        // Before anything is read: what looks like the torn end of the log may be what another process just writes.
+        let lock = lock(runtime, &options.data_dir).await?;
         let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
         let log_dir = options.data_dir.join("raft").join("log");
         let log = Log::open(runtime, &log_dir, log).await?;
@@ -98,7 +113,7 @@ impl Raft {
         observe::tell_start(runtime, &identity, &log, &state);
         let last_log = log.last();
         if machine.outruns(last_log) {
-            let what = format!("it ends at {}, before what the state holds", Shown(last_log));
+            let what = format!("it ends at {}, before what the state holds", EndOf(last_log));
             return Err(log::OpenError::Lost { dir: log_dir, what }.into());
         }
         let transport = Transport::start(runtime, identity.clone(), &listen, &advertise, transport)
@@ -119,7 +134,7 @@ impl Raft {
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
         let served = transport.serve_raft(&openraft, &options.data_dir, engine);
-        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
+        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options, lock);
         let observe = tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
@@ -168,17 +183,19 @@ impl Raft {
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;
+        self.unlock();
     }
 }
 
-/// Where a log ends, in words.
-struct Shown(Option<LogId>);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(id) => id.fmt(f),
-            None => f.write_str("its very beginning"),
-        }
-    }
+/// Keeps every other process out of a data directory, which is made if it is missing.
+async fn lock(runtime: &Runtime, data_dir: &Path) -> Result<Lock, StartError> {
+    let path = data_dir.join("lock");
+    let locked = async {
+        runtime.disk.create_dir_all(data_dir).await?;
+        runtime.disk.lock(&path).await
+    };
+    locked.await.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StartError::InUse(data_dir.to_path_buf()),
+        _ => StartError::Lock { path, error },
+    })
 }

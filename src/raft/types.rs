@@ -43,6 +43,19 @@ openraft::declare_raft_types!(
 
 /// A log position: term and index.
 pub type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+
+/// Where a log ends, in words.
+pub struct EndOf(pub Option<LogId>);
+
+impl std::fmt::Display for EndOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(id) => id.fmt(f),
+            None => f.write_str("its very beginning"),
+        }
+    }
+}
+
 /// A vote: term, candidate and whether a quorum granted it.
 pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 /// A log entry.

@@ -31,11 +31,6 @@ impl UnixTime {
         }
     }
 
-    /// RFC 3339 in UTC in whole seconds.
-    pub fn rfc3339_seconds(self) -> String {
-        UnixTime(self.seconds().saturating_mul(1_000_000_000)).rfc3339()
-    }
-
     /// Parses RFC 3339.
     pub fn parse_rfc3339(text: &str) -> Option<UnixTime> {
         let timestamp: jiff::Timestamp = text.parse().ok()?;

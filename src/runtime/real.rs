@@ -16,7 +16,7 @@ use nix::sys::socket::SockaddrStorage;
 use tokio::sync::Semaphore;
 
 use super::clock::{ClockSource, UnixTime};
-use super::disk::{DiskSource, Entry, FileSource, Open};
+use super::disk::{DiskSource, Entry, FileSource, Lock, Open};
 use super::net::{Interface, Listener, ListenerSource, NetworkSource, Peer, Stream};
 use super::offload::{Job, Offload, OffloadSource, Pool};
 use super::{Clock, Disk, Entropy, Network, Runtime, Trace};
@@ -248,6 +248,14 @@ impl DiskSource for RealDisk {
 
     fn sync_dir(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>> {
         self.run(move || fs::File::open(path)?.sync_all())
+    }
+
+    fn lock(&self, path: PathBuf) -> BoxFuture<'static, io::Result<Lock>> {
+        self.run(move || {
+            let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            file.try_lock()?;
+            Ok(Lock::new(file))
+        })
     }
 
     fn free_space(&self, path: PathBuf) -> BoxFuture<'static, io::Result<u64>> {

@@ -82,19 +82,6 @@ impl SealKey {
         ChallengeKey(self.derive(CHALLENGE))
     }
 
-    /// Seals a challenge for a joining node ([`ChallengeKey::seal`]).
-    pub fn seal_challenge(&self, challenge: &[u8; 32], entropy: &Entropy) -> Vec<u8> {
-        self.challenge_key().seal(challenge, entropy)
-    }
-
-    /// Opens a challenge ([`ChallengeKey::open`]).
-    ///
-    /// # Errors
-    /// [`SealError::WrongKey`].
-    pub fn open_challenge(&self, sealed: &[u8]) -> Result<Key, SealError> {
-        self.challenge_key().open(sealed)
-    }
-
     fn signing_key(&self) -> SigningKey {
         SigningKey::from_bytes(self.derive(SIGN).danger_expose())
     }
@@ -190,11 +177,11 @@ mod tests {
     fn challenges_open_with_the_same_seal_only() {
         let entropy = Entropy::seeded_u64(3);
         let seal = SealKey::generate(&entropy);
-        let sealed = seal.seal_challenge(&[9; 32], &entropy);
-        assert_eq!(seal.open_challenge(&sealed).unwrap().danger_expose(), &[9; 32]);
+        let sealed = seal.challenge_key().seal(&[9; 32], &entropy);
+        assert_eq!(seal.challenge_key().open(&sealed).unwrap().danger_expose(), &[9; 32]);
         let stored = ChallengeKey::from_slice(seal.challenge_key().danger_expose()).unwrap();
         assert_eq!(stored.open(&sealed).unwrap().danger_expose(), &[9; 32]);
-        assert_eq!(SealKey::generate(&entropy).open_challenge(&sealed).err(), Some(SealError::WrongKey));
-        assert_eq!(seal.open_challenge(&sealed[1..]).err(), Some(SealError::WrongKey));
+        assert_eq!(SealKey::generate(&entropy).challenge_key().open(&sealed).err(), Some(SealError::WrongKey));
+        assert_eq!(seal.challenge_key().open(&sealed[1..]).err(), Some(SealError::WrongKey));
     }
 }

@@ -62,6 +62,19 @@ impl UnsealProgress {
         &self.nonce
     }
 
+    /// The bytes that a text stands for, of whatever size.
+    ///
+    /// # Errors
+    /// If it is empty, or neither hex nor base64.
+    pub fn read(text: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(SealError::NoShare);
+        }
+        let bytes = hex::decode(text).or_else(|_| STANDARD.decode(text)).map_err(|_| SealError::NotHexOrBase64)?;
+        Ok(Zeroizing::new(bytes))
+    }
+
     /// Whether the shares suffice for `config`. With a `config` that may be out of date that only says that the answer
     /// is a pending unseal.
     pub fn is_complete(&self, config: &SealConfig) -> bool {
@@ -89,12 +102,7 @@ impl UnsealProgress {
 
 /// A share from its text.
 fn decode(text: &str) -> Result<Secret, SealError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(SealError::NoShare);
-    }
-    let bytes =
-        Zeroizing::new(hex::decode(text).or_else(|_| STANDARD.decode(text)).map_err(|_| SealError::NotHexOrBase64)?);
+    let bytes = UnsealProgress::read(text)?;
     match bytes.len() {
         ..SHARE_MIN => Err(SealError::TooShort),
         SHARE_MIN..=SHARE_MAX => Ok(Secret::new(bytes.to_vec())),

@@ -87,14 +87,9 @@ impl Node {
         core.load_known().await.map_err(ServerError::State)?;
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
         serve_cluster_port(&core, &raft, &handler, &metrics);
-        let http = http::Server::start(
-            &runtime,
-            config.listeners.iter().map(build::listener).collect(),
-            handler,
-            metrics,
-            canonical,
-        )
-        .await?;
+        let http =
+            http::Server::start(&runtime, config.listeners.iter().map(build::listener).collect(), handler, metrics)
+                .await?;
         let tasks = vec![
             tokio::spawn(core.clone().follow_role()),
             tokio::spawn(core.clone().follow_seal()),
@@ -171,12 +166,14 @@ impl Handler for Served {
 /// Sends a request to the active node, as soon as there is one. It is sent again only if it certainly was not carried
 /// out.
 async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<ForwardedAnswer> {
-    let bytes = bytes::Bytes::from(request.encode());
+    let offload = &core.runtime.offload;
+    let bytes = bytes::Bytes::from(offload.compute(request.size(), move || request.encode()).await);
     let deadline = tokio::time::Instant::now() + limits::ACTIVE_WAIT;
     loop {
         let own = raft.identity().incarnation();
         if core.is_active() {
-            let request = ForwardedRequest::decode(&bytes)?;
+            let bytes = bytes.clone();
+            let request = offload.compute(bytes.len(), move || ForwardedRequest::decode(&bytes)).await?;
             let id = request.id.clone();
             match core.handle(&request).await {
                 Err(Error::Standby) => {}
@@ -203,18 +200,14 @@ async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<
 
 /// What other members ask this one for.
 fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metrics: &Metrics) {
-    let (forwards, metrics) = (Arc::clone(handler), metrics.clone());
+    let (forwards, metrics, offload) = (Arc::clone(handler), metrics.clone(), core.runtime.offload.clone());
     raft.transport().register(
         Kind::Forward,
         Arc::new(move |_, bytes| {
-            let (handler, metrics) = (Arc::clone(&forwards), metrics.clone());
-            Box::pin(async move { Ok(http::forward::serve(&handler, &metrics, &bytes).await.into()) })
+            let (handler, metrics, offload) = (Arc::clone(&forwards), metrics.clone(), offload.clone());
+            Box::pin(async move { Ok(http::forward::serve(&handler, &metrics, &offload, bytes).await.into()) })
         }),
     );
     raft.transport().set_api_address(core.api_addr());
     core.serve_cluster_port();
-}
-
-fn canonical(path: &str) -> std::result::Result<String, String> {
-    crate::policy::path::canonical(path).map_err(|error| error.to_string())
 }

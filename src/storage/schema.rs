@@ -90,6 +90,11 @@ pub fn mount_prefix(namespace: u32, mount: &[u8; 16]) -> Vec<u8> {
     key
 }
 
+/// The first key behind `key`: where what follows a page begins.
+pub fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
 /// The first key behind all keys that begin with `prefix`.
 pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();

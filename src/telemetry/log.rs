@@ -143,17 +143,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl LogFormat {
-    /// The value of `log_format`; `None` if it is none.
-    pub fn parse(text: &str) -> Option<LogFormat> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "" | "standard" => Some(LogFormat::Standard),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        }
-    }
-}
-
 /// What can be changed while the server runs.
 #[derive(Clone)]
 pub struct LogHandle {

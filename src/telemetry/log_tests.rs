@@ -92,8 +92,6 @@ fn levels_and_formats() {
     assert_eq!(Level::parse("WARN"), Some(Level::Warn));
     assert_eq!(Level::parse(""), Some(Level::Info));
     assert_eq!(Level::parse("loud"), None);
-    assert_eq!(LogFormat::parse("json"), Some(LogFormat::Json));
-    assert_eq!(LogFormat::parse("xml"), None);
     assert_eq!(Level::of_byte(Level::Trace as u8), Level::Trace);
 }
 

@@ -114,11 +114,6 @@ impl Metrics {
         *self.labelled().entry((figure, own(labels))).or_default() += by;
     }
 
-    /// Forgets all values of a figure under labels (peers that are gone).
-    pub fn clear_with(&self, figure: Figure) {
-        self.labelled().retain(|(known, _), _| *known != figure);
-    }
-
     /// Adds a duration to a summary or histogram.
     pub fn observe(&self, figure: Figure, duration: Duration) {
         match self.value(figure) {

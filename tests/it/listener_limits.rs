@@ -9,7 +9,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::support::http::raw;
-use crate::support::tls::Authority;
 use crate::support::{Cluster, Shape, until};
 
 fn connect(port: u16) -> TcpStream {
@@ -103,18 +102,8 @@ fn headers() -> Vec<u8> {
 #[test]
 fn rapid_resets_end_the_connection_and_cost_little() {
     let mut cluster = Cluster::prepare(1, &Shape::default());
-    let tls = cluster.folder.path().join("tls");
-    let ca = Authority::new("test CA").write(&tls, "vault");
-    let (port, other) = (cluster.ports.next(), cluster.ports.next());
-    let node = &mut cluster.nodes[0];
-    let text = std::fs::read_to_string(node.config()).expect("a file");
-    let more = format!(
-        "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{other}\"\n \
-         tls_cert_file = \"{0}/vault.crt\"\n tls_key_file = \"{0}/vault.key\"\n}}\n",
-        tls.display()
-    );
-    std::fs::write(node.config(), text + &more).expect("a file");
-    node.start();
+    let (port, ca) = cluster.add_tls_listener();
+    cluster.nodes[0].start();
     let node = &cluster.nodes[0];
     let mut roots = rustls::RootCertStore::empty();
     let ca = std::fs::read(ca).expect("a file");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::http::raw;
-use crate::support::tls::Authority;
 use crate::support::{Answer, Cluster, Node, Shape, call, until};
 
 /// A cluster whose listeners have further lines, and whose log tells who sent each request.
@@ -179,15 +178,8 @@ fn answers_carry_the_operators_headers() {
 #[test]
 fn metrics_are_open_on_the_listener_that_says_so_and_nowhere_else() {
     let mut cluster = Cluster::prepare(1, &Shape::default());
-    let (open, other) = (cluster.ports.next(), cluster.ports.next());
-    let node = &mut cluster.nodes[0];
-    let text = std::fs::read_to_string(node.config()).expect("a file");
-    let more = format!(
-        "listener \"tcp\" {{\n address = \"127.0.0.1:{open}\"\n cluster_address = \"127.0.0.1:{other}\"\n tls_disable = true\n \
-         telemetry {{ unauthenticated_metrics_access = true }}\n}}\n"
-    );
-    std::fs::write(node.config(), text + &more).expect("a file");
-    node.start();
+    let open = cluster.add_listener("tls_disable = true\n telemetry { unauthenticated_metrics_access = true }");
+    cluster.nodes[0].start();
     cluster.init(1, 1);
     cluster.unseal_all();
     let node = &cluster.nodes[0];
@@ -218,17 +210,9 @@ fn a_token_comes_in_either_header() {
 #[test]
 fn a_panic_ends_its_request_and_nothing_else() {
     let mut cluster = Cluster::prepare(1, &Shape::default());
-    let tls = cluster.folder.path().join("tls");
-    let ca = Authority::new("test CA").write(&tls, "vault").display().to_string();
-    let (port, other) = (cluster.ports.next(), cluster.ports.next());
+    let (port, ca) = cluster.add_tls_listener();
+    let ca = ca.display().to_string();
     let node = &mut cluster.nodes[0];
-    let text = std::fs::read_to_string(node.config()).expect("a file");
-    let more = format!(
-        "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{other}\"\n \
-         tls_cert_file = \"{0}/vault.crt\"\n tls_key_file = \"{0}/vault.key\"\n}}\n",
-        tls.display()
-    );
-    std::fs::write(node.config(), text + &more).expect("a file");
     node.environment = vec![("HOLDFAST_TEST_PANIC_AT".into(), "secret/data/boom".into())];
     node.start();
     cluster.init(1, 1);

@@ -5,6 +5,7 @@
 mod support;
 
 mod cli_commands;
+mod clients;
 mod conformance;
 mod cve;
 mod differential;
@@ -19,6 +20,7 @@ mod listeners;
 mod membership;
 mod policies;
 mod process;
+mod rekey;
 mod sealing;
 mod system;
 mod tidy;

@@ -136,3 +136,40 @@ async fn names_are_folded_wherever_they_come_in() {
     node.call(Operation::Delete, "sys/policy/a/b", &node.root, json!({})).await.expect("deleted");
     node.call(Operation::Delete, "sys/policy/none", &node.root, json!({})).await.expect("as if deleted");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_is_no_way_around_a_rule() {
+    let node = Local::start().await;
+    node.write("sys/mounts/kept", json!({ "type": "kv" })).await;
+    node.write("sys/policies/acl/kept", json!({ "policy": READ })).await;
+    let all = "capabilities = [\"read\", \"list\", \"update\", \"delete\", \"sudo\"]";
+    let rule = |path: &str, what: &str| format!("path \"{path}\" {{ {what} }}\n");
+    for denied in ["kept", "+"] {
+        let of = |path: &str| {
+            rule(&format!("{path}/*"), all) + &rule(&format!("{path}/{denied}"), "capabilities = [\"deny\"]")
+        };
+        let rules = ["sys/mounts", "sys/auth", "sys/policies/acl"].map(of).concat();
+        node.write("sys/policies/acl/fenced", json!({ "policy": rules })).await;
+        let (token, _) = node.token(&node.root, json!({ "policies": ["fenced"] })).await;
+        for (operation, path) in [
+            (Operation::Read, "sys/mounts/kept/"),
+            (Operation::Delete, "sys/mounts/kept/"),
+            (Operation::Read, "sys/auth/kept/"),
+            (Operation::Delete, "sys/auth/kept/"),
+            (Operation::Read, "sys/policies/acl/kept/"),
+            (Operation::Delete, "sys/policies/acl/kept/"),
+            (Operation::Update, "sys/mounts/kept/"),
+        ] {
+            let bare = path.trim_end_matches('/');
+            for path in [path, bare] {
+                let answer = node.call(operation, path, &token, json!({ "type": "kv" })).await;
+                assert_eq!(answer.unwrap_err(), Error::denied(), "{operation:?} {path} against {denied}");
+            }
+        }
+    }
+    assert_eq!(shown(&node, "sys/mounts/kept").await["type"], "kv");
+    // With the rules of both paths it is served as before.
+    node.write("sys/policies/acl/free", json!({ "policy": rule("sys/mounts/*", all) })).await;
+    let (token, _) = node.token(&node.root, json!({ "policies": ["free"] })).await;
+    node.call(Operation::Delete, "sys/mounts/kept/", &token, json!({})).await.expect("disabled");
+}

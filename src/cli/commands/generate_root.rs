@@ -129,11 +129,7 @@ async fn provide(context: &Context, client: &Client, key: Option<String>, nonce:
         return Err(Failure::local(format!("{}\n{}", wrap(&begin, 0), wrap(&length, 0))));
     }
     let (key, nonce) = match key.as_deref() {
-        Some("-") => {
-            let bytes = data::Stdin::default().take();
-            let bytes = bytes.map_err(|reason| Failure::local(format!("Failed to read from stdin: {reason}")))?;
-            (String::from_utf8_lossy(&bytes).into_owned(), nonce)
-        }
+        Some("-") => (from_stdin()?, nonce),
         Some(key) => (key.to_string(), nonce),
         // Who is asked on a terminal need not know the nonce.
         None => {
@@ -148,6 +144,12 @@ async fn provide(context: &Context, client: &Client, key: Option<String>, nonce:
     let status = ask(context, client, "update", |path| ApiRequest::put(path, body.clone())).await;
     let status = status.map_err(|failure| failure.context("Error posting unseal key"))?;
     show(context, &status)
+}
+
+fn from_stdin() -> Result<String, Failure> {
+    let bytes = data::Stdin::default().take();
+    let bytes = bytes.map_err(|reason| Failure::local(format!("Failed to read from stdin: {reason}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn ask_for_key(context: &Context, nonce: &str) -> Result<String, Failure> {
@@ -168,9 +170,7 @@ fn ask_for_key(context: &Context, nonce: &str) -> Result<String, Failure> {
 fn decode(context: &Context, encoded: &str, otp: &str) -> Outcome {
     let encoded = match encoded {
         "-" => {
-            let bytes = data::Stdin::default().take();
-            let bytes = bytes.map_err(|reason| Failure::local(format!("Failed to read from stdin: {reason}")))?;
-            let text = String::from_utf8_lossy(&bytes).trim().to_string();
+            let text = from_stdin()?.trim().to_string();
             if text.is_empty() {
                 return Err(Failure::local("Missing encoded value. When using -decode, pass the value to decode"));
             }

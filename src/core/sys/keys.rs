@@ -11,13 +11,19 @@ use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::route::{Field, Kind, Route, Verb};
 use crate::storage::{plain, schema};
 
+const ENABLED: Field =
+    Field::new("enabled", Kind::Flag, "Whether the schedule holds; a worn key is replaced in any case.");
+const MAX_OPERATIONS: Field =
+    Field::new("max_operations", Kind::Integer, "A key is replaced when it has encrypted so many values.");
 const SCHEDULE: &[Field] = &[
-    Field::new("enabled", Kind::Flag, "Whether the schedule holds; a worn key is replaced in any case."),
+    ENABLED,
     Field::new("interval", Kind::Duration, "A key is replaced when it is older; 0 is never, else at least 24h."),
-    Field::new("max_operations", Kind::Integer, "A key is replaced when it has encrypted so many values."),
+    MAX_OPERATIONS,
 ];
+const SCHEDULE_SHOWN: &[Field] =
+    &[ENABLED, Field::new("interval", Kind::Any, "Such as 48h0m0s; the number 0 is never."), MAX_OPERATIONS];
 const SCHEDULE_VERBS: &[Verb] = &[
-    Verb::new(Operation::Read, "Shows the schedule.", SCHEDULE),
+    Verb::new(Operation::Read, "Shows the schedule.", SCHEDULE_SHOWN),
     Verb::new(Operation::Update, "Changes what is given of the schedule.", &[]),
 ];
 const ROTATE_VERBS: &[Verb] =

@@ -89,8 +89,8 @@ pub(super) static ROUTES: &[Route] = &[
                 &[
                     Field::new("id", Kind::Text, "Its id."),
                     Field::new("issue_time", Kind::Text, "When it was given."),
-                    Field::new("expire_time", Kind::Text, "When it ends; null for never."),
-                    Field::new("last_renewal", Kind::Text, "When it was last renewed, or null."),
+                    Field::new("expire_time", Kind::Moment, "When it ends; null for never."),
+                    Field::new("last_renewal", Kind::Moment, "When it was last renewed, or null."),
                     Field::new("path", Kind::Text, "The path that gave it."),
                     Field::new("renewable", Kind::Flag, "Whether it can be renewed."),
                     Field::new("ttl", Kind::Integer, "Seconds that are left."),
@@ -211,7 +211,7 @@ impl Core {
                 }
             }
             match page.last() {
-                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = [&last[..], &[0]].concat(),
+                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = schema::after(last),
                 _ => break,
             }
         }
@@ -257,7 +257,7 @@ impl Core {
         let mut txn = self.begin_in(unsealed, term);
         let Some(mark) = settings::get::<Mark>(&mut txn, name).await? else { return Ok(false) };
         let all = schema::key(schema::Kind::Token, b"");
-        let from = if mark.behind.is_empty() { all.to_vec() } else { [&mark.behind[..], &[0]].concat() };
+        let from = if mark.behind.is_empty() { all.to_vec() } else { schema::after(&mark.behind) };
         let page = self.raft.state().scan(&from, &schema::prefix_end(&all), limits::REVOKE_PAGE).await?;
         for (key, stored) in &page {
             let Some(entry) = Entry::decode(&unsealed.keyring.open(key, &stored.value)?) else { continue };

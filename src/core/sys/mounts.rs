@@ -17,14 +17,20 @@ use crate::storage::schema;
 const SHOWN: &[Field] = &[
     Field::new("accessor", Kind::Text, "Names the mount in policies and audit entries."),
     Field::new("config", Kind::Any, "What was tuned; a TTL of 0 is the system's."),
+    Field::new("deprecation_status", Kind::Text, "`supported`, for an engine that is not the server's own."),
     Field::new("description", Kind::Text, "For people."),
     Field::new("external_entropy_access", Kind::Flag, "As it was enabled."),
     Field::new("local", Kind::Flag, "As it was enabled."),
     Field::new("options", Kind::Map, "What the engine was given, such as its version."),
+    Field::new("plugin_version", Kind::Text, "Empty: engines are built in."),
+    Field::new("running_plugin_version", Kind::Text, "The server's version."),
+    Field::new("running_sha256", Kind::Text, "Empty: engines are built in."),
     Field::new("seal_wrap", Kind::Flag, "As it was enabled."),
     Field::new("type", Kind::Text, "Which engine or method it is."),
     Field::new("uuid", Kind::Text, "Names the place of its data, which a move does not change."),
 ];
+
+const BY_PATH: &[Field] = &[Field::new("*", Kind::Any, "A mount as at its own path.")];
 
 const ENABLE: &[Field] = &[
     Field::new("path", Kind::Text, "Where it is mounted."),
@@ -44,7 +50,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: "mounts",
         about: "Secret engines and where they are mounted.",
-        verbs: &[Verb::new(Operation::Read, "Shows all mounts of secret engines by their paths.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows all mounts of secret engines by their paths.", BY_PATH)],
         fields: &[],
     },
     Route {
@@ -64,7 +70,7 @@ pub(super) static AUTH_ROUTES: &[Route] = &[
     Route {
         pattern: "auth",
         about: "Auth methods and where they are mounted.",
-        verbs: &[Verb::new(Operation::Read, "Shows all mounts of auth methods by their paths.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows all mounts of auth methods by their paths.", BY_PATH)],
         fields: &[],
     },
     Route {
@@ -82,44 +88,42 @@ pub(super) static AUTH_ROUTES: &[Route] = &[
 impl Core {
     /// Serves one of the two mount tables.
     pub(super) async fn sys_mounts(&self, ask: Ask<'_>, class: Class) -> Result<Response> {
-        let router = self.router.get(self.raft.state(), &ask.unsealed.keyring).await?;
         let (pattern, operation) = ask.at();
-        if !pattern.contains('{') {
-            return Ok(list_mounts(&router, class));
-        }
         let path = full_path(class, ask.param());
+        if operation == Operation::Update {
+            return self.enable(ask, class, path).await;
+        }
+        let router = self.router.get(self.raft.state(), &ask.unsealed.keyring).await?;
         match operation {
+            _ if !pattern.contains('{') => Ok(list_mounts(&router, class)),
             Operation::Read => read_mount(&router, class, &path),
-            Operation::Update => self.enable(&router, ask.txn, ask.request, class, path).await,
             _ => disable(&router, ask.txn, class, &path),
         }
     }
 
     /// Makes a mount: its record alone, since its data is under its UUID.
-    async fn enable(
-        &self,
-        router: &Router,
-        txn: &mut BarrierTxn,
-        request: &Request,
-        class: Class,
-        path: String,
-    ) -> Result<Response> {
-        let mut mount = self.new_mount(request, class, path)?;
-        if let Some(config) = request.data.get("config").filter(|config| !config.is_null()) {
+    async fn enable(&self, ask: Ask<'_>, class: Class, path: String) -> Result<Response> {
+        let mut mount = self.new_mount(ask.request, class, path)?;
+        if let Some(config) = ask.request.data.get("config").filter(|config| !config.is_null()) {
             let Value::Object(config) = config else { return Err(Error::field("config", "expected an object")) };
             self.tune_new(&mut mount, config)?;
         }
+        let (router, mounts) = self.router.read_in(ask.txn, limits::MOUNTS_MAX).await?;
         router.check_free(&mount.path)?;
-        if hold_table(txn).await? >= limits::MOUNTS_MAX as usize {
+        if mounts >= limits::MOUNTS_MAX as usize {
             return Err(Error::invalid(format!("there are {} mounts already", limits::MOUNTS_MAX)));
         }
-        txn.put(mount.key(), &mount.encode());
+        ask.txn.put(mount.key(), &mount.encode());
         Ok(Response::empty())
     }
 
     /// The record that a request to enable asks for, without its `config`.
     fn new_mount(&self, request: &Request, class: Class, path: String) -> Result<Mount> {
-        let kind = request.text("type")?.unwrap_or_default();
+        let kind = match request.text("type")?.unwrap_or_default() {
+            // So clients of old name the engine.
+            kind if kind == "plugin" => plugin_name(request)?,
+            kind => kind,
+        };
         if kind.is_empty() {
             return Err(Error::invalid("backend type must be specified as a string"));
         }
@@ -157,10 +161,11 @@ impl Core {
     }
 }
 
-/// Puts the whole table into the read set: of two mounts at conflicting paths one is refused. How many there are.
-pub(super) async fn hold_table(txn: &mut BarrierTxn) -> Result<usize> {
-    let from = schema::key(schema::Kind::Mount, b"");
-    Ok(txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len())
+/// The engine that a request to enable a `plugin` names, also within its `config`.
+fn plugin_name(request: &Request) -> Result<String> {
+    let within = request.data.get("config").and_then(|config| config["plugin_name"].as_str()).map(String::from);
+    let name = request.text("plugin_name")?.filter(|name| !name.is_empty()).or(within);
+    name.ok_or_else(|| Error::invalid("plugin_name must be provided for plugin backend"))
 }
 
 /// Whether no secret engine may be mounted there.

@@ -46,7 +46,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: "in-flight-req",
         about: "Requests that the active node is serving.",
-        verbs: &[Verb::new(Operation::Read, "Shows them by their ids.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows them by their ids.", &[Field::new("*", Kind::Any, "A request.")])],
         fields: &[],
     },
     Route { pattern: "loggers", about: "How much the active node logs.", verbs: LOGGER_VERBS, fields: &[LEVEL] },

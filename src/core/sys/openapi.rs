@@ -27,6 +27,35 @@ pub(super) static ROUTES: &[Route] = &[Route {
     ],
 }];
 
+/// Work that goes on when it is answered.
+const BEGUN: &[&str] = &["leases/tidy", "tidy"];
+
+/// What an answer has in its `auth`.
+const AUTH: &[Field] = &[
+    Field::new("client_token", Kind::Text, "The token."),
+    Field::new("accessor", Kind::Text, "Stands for the token where no secret is to be told; empty for a batch token."),
+    Field::new("policies", Kind::List, "All policies."),
+    Field::new("token_policies", Kind::List, "The token's own policies."),
+    Field::new("metadata", Kind::Map, "What was said of the token when it was made."),
+    Field::new("lease_duration", Kind::Integer, "Seconds that it lives, 0 for ever."),
+    Field::new("renewable", Kind::Flag, "Whether it can be renewed."),
+    Field::new("entity_id", Kind::Text, "The entity of the caller, empty for none."),
+    Field::new("token_type", Kind::Text, "`service` or `batch`."),
+    Field::new("orphan", Kind::Flag, "Whether it outlives the token that made it."),
+    Field::new("num_uses", Kind::Integer, "Requests that it is good for, 0 for any number."),
+    Field::new("mfa_requirement", Kind::Any, "Null: nothing more is required."),
+];
+
+/// What an answer has in its `wrap_info`.
+const WRAP_INFO: &[Field] = &[
+    Field::new("token", Kind::Text, "The token that the answer can be had for, once."),
+    Field::new("accessor", Kind::Text, "That token's accessor."),
+    Field::new("ttl", Kind::Integer, "Seconds that the token lives."),
+    Field::new("creation_time", Kind::Text, "When it was wrapped."),
+    Field::new("creation_path", Kind::Text, "The path that was asked."),
+    Field::new("wrapped_accessor", Kind::Text, "The accessor of the token in the answer, if there is one."),
+];
+
 impl Core {
     /// Serves it.
     pub(super) async fn sys_openapi(&self, ask: Ask<'_>) -> Result<Response> {
@@ -68,12 +97,13 @@ impl Documents {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let body = match &kept[at] {
             Some((of, document)) if of.ptr_eq(&Arc::downgrade(router)) => document.clone(),
-            _ => match make()?.raw {
-                Some(raw) => raw.body,
-                None => return Err(Error::Internal("the document has an envelope".into())),
-            },
+            _ => {
+                let raw = make()?.raw;
+                let made = raw.ok_or_else(|| Error::Internal("the document has an envelope".into()))?.body;
+                kept[at] = Some((Arc::downgrade(router), made.clone()));
+                made
+            }
         };
-        kept[at] = Some((Arc::downgrade(router), body.clone()));
         let raw = Raw { content_type: "application/json", body, status: 200 };
         Ok(Response { raw: Some(raw), ..Response::default() })
     }
@@ -157,7 +187,7 @@ impl Document {
         ] {
             let Some(verb) = verb else { continue };
             let both = verb.operation == Operation::Read && list.is_some();
-            item.insert(method.into(), self.operation(place, route, verb, both));
+            item.insert(method.into(), self.operation(place, route, verb, list.filter(|_| both)));
         }
         self.paths.insert(path, item.into());
         // A list of a whole mount or folder has nothing where its parameter would be.
@@ -169,7 +199,7 @@ impl Document {
             if !self.paths.contains_key(&path) && !self.paths.contains_key(&bare_path) {
                 let above = &names[..names.len() - 1];
                 let mut item = self.head(place, route, above);
-                item.insert("get".into(), self.operation(place, route, list, false));
+                item.insert("get".into(), self.operation(place, route, list, None));
                 self.paths.insert(path, item.into());
             }
         }
@@ -195,8 +225,8 @@ impl Document {
         item
     }
 
-    /// `both`: the operation reads, and lists if asked to.
-    fn operation(&mut self, place: &Place, route: &'static Route, verb: &Verb, both: bool) -> Value {
+    /// `list`: what the operation does as well, if asked to.
+    fn operation(&mut self, place: &Place, route: &'static Route, verb: &Verb, list: Option<&Verb>) -> Value {
         let id = self.id(place, route, verb.operation);
         let mut operation = Map::new();
         operation.insert("summary".into(), verb.about.into());
@@ -212,13 +242,13 @@ impl Document {
                 }
             }
             _ => {
-                let query = query(route, verb, both);
+                let query = query(route, verb, list.is_some());
                 if !query.is_empty() {
                     operation.insert("parameters".into(), query.into());
                 }
             }
         }
-        operation.insert("responses".into(), self.responses(place, route, verb, &id));
+        operation.insert("responses".into(), self.responses(place, route, verb, list, &id));
         operation.into()
     }
 
@@ -245,39 +275,46 @@ impl Document {
 
     fn body(&mut self, route: &Route, operation: Operation, id: &str) -> Option<Value> {
         let in_path: Vec<&str> = route.param_names().collect();
-        let in_body = |field: &&Field| !in_path.contains(&field.name) && field.name != "*";
-        let properties = properties(route.fields.iter().filter(in_body), false);
-        let any = route.fields.iter().any(|field| field.name == "*");
-        if properties.is_empty() && !any {
+        let in_body: Vec<&Field> = route.fields.iter().filter(|field| !in_path.contains(&field.name)).collect();
+        if in_body.is_empty() {
             return None;
         }
         let name = format!("{}Request", camel(id));
-        let mut schema = json!({ "type": "object", "properties": properties });
-        if any {
-            schema["additionalProperties"] = true.into();
-        }
-        self.schemas.insert(name.clone(), schema);
+        self.schemas.insert(name.clone(), object(in_body.into_iter(), false));
         let media = if operation == Operation::Patch { "application/merge-patch+json" } else { "application/json" };
         let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
         Some(json!({ "content": { media: { "schema": schema } } }))
     }
 
-    fn responses(&mut self, place: &Place, route: &Route, verb: &Verb, id: &str) -> Value {
+    fn responses(&mut self, place: &Place, route: &Route, verb: &Verb, list: Option<&Verb>, id: &str) -> Value {
         let with_body = !verb.answer.is_empty() || matches!(verb.operation, Operation::Read | Operation::List);
         let mut responses = Map::new();
         let schema = match (with_body, verb.answer.is_empty()) {
             (_, true) => "Answer".to_string(),
             _ => {
                 let name = format!("{}Response", camel(id));
-                let data = json!({ "type": "object", "properties": properties(verb.answer.iter(), true) });
-                let is_bare = place.is_system && public::BARE.contains(&route.pattern);
-                self.schemas.insert(name.clone(), if is_bare { data } else { envelope(data) });
+                let is_new = |field: &&Field| verb.answer.iter().all(|known| known.name != field.name);
+                let more = list.iter().flat_map(|list| list.answer).filter(is_new);
+                let data = object(verb.answer.iter().chain(more), true);
+                let is_one_of = |patterns: &[&str]| place.is_system && patterns.contains(&route.pattern);
+                let schema = match () {
+                    () if is_one_of(public::BARE) => data,
+                    () if is_one_of(public::FLAT) => flat(data),
+                    () => envelope(data),
+                };
+                self.schemas.insert(name.clone(), schema);
                 name
             }
         };
-        let content = json!({ "application/json": {
+        let mut content = json!({ "application/json": {
             "schema": { "$ref": format!("#/components/schemas/{schema}") }
         } });
+        if place.is_system && route.pattern == "metrics" {
+            content["text/plain"] = json!({ "schema": { "type": "string" } });
+        }
+        if BEGUN.contains(&route.pattern) {
+            responses.insert("202".into(), json!({ "description": "It was begun and goes on.", "content": content }));
+        }
         responses.insert("200".into(), json!({ "description": verb.about, "content": content }));
         if !with_body {
             responses.insert("204".into(), json!({ "description": "Done; there is nothing to tell." }));
@@ -288,6 +325,9 @@ impl Document {
 
     fn finish(mut self) -> Value {
         self.schemas.insert("Answer".into(), envelope(json!({ "type": "object", "additionalProperties": true })));
+        for (name, fields) in [("Auth", AUTH), ("WrapInfo", WRAP_INFO)] {
+            self.schemas.insert(name.into(), object(fields.iter(), true));
+        }
         self.schemas.insert(
             "Errors".into(),
             json!({
@@ -354,13 +394,24 @@ fn query(route: &Route, verb: &Verb, both: bool) -> Vec<Value> {
     all
 }
 
-fn properties<'a>(fields: impl Iterator<Item = &'a Field>, answer: bool) -> Map<String, Value> {
-    let described = |field: &Field| {
+/// The schema of an object with these fields; the name `*` stands for any.
+fn object<'a>(fields: impl Iterator<Item = &'a Field>, answer: bool) -> Value {
+    let mut properties = Map::new();
+    let mut any = false;
+    for field in fields {
+        if field.name == "*" {
+            any = true;
+            continue;
+        }
         let mut schema = schema(field.kind, answer);
         schema["description"] = field.about.into();
-        (field.name.to_string(), schema)
-    };
-    fields.map(described).collect()
+        properties.insert(field.name.into(), schema);
+    }
+    let mut object = json!({ "type": "object", "properties": properties });
+    if any {
+        object["additionalProperties"] = true.into();
+    }
+    object
 }
 
 fn schema(kind: Kind, answer: bool) -> Value {
@@ -371,7 +422,11 @@ fn schema(kind: Kind, answer: bool) -> Value {
         Kind::Duration if answer => json!({ "type": "integer", "format": "int64" }),
         Kind::Duration => json!({ "type": "string", "format": "duration" }),
         Kind::List => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Map if answer => {
+            json!({ "type": "object", "nullable": true, "additionalProperties": { "type": "string" } })
+        }
         Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Moment => json!({ "type": "string", "nullable": true }),
         Kind::Any => json!({}),
     }
 }
@@ -379,7 +434,7 @@ fn schema(kind: Kind, answer: bool) -> Value {
 /// The schema of an answer with this `data`.
 fn envelope(data: Value) -> Value {
     let text = json!({ "type": "string" });
-    let object = json!({ "type": "object", "nullable": true, "additionalProperties": true });
+    let named = |name: &str| json!({ "nullable": true, "allOf": [{ "$ref": format!("#/components/schemas/{name}") }] });
     let mut data = data;
     data["nullable"] = true.into();
     json!({
@@ -390,11 +445,25 @@ fn envelope(data: Value) -> Value {
             "renewable": { "type": "boolean" },
             "lease_duration": { "type": "integer", "format": "int64" },
             "data": data,
-            "wrap_info": object,
+            "wrap_info": named("WrapInfo"),
             "warnings": { "type": "array", "nullable": true, "items": text },
-            "auth": object,
+            "auth": named("Auth"),
         },
     })
+}
+
+/// The schema of an answer with this `data`, whose fields are at the top as well, where the envelope has no such name.
+fn flat(data: Value) -> Value {
+    let mut schema = envelope(data.clone());
+    for (name, field) in data["properties"].as_object().into_iter().flatten() {
+        if schema["properties"][name].is_null() {
+            schema["properties"][name] = field.clone();
+        }
+    }
+    if data["additionalProperties"] == true {
+        schema["additionalProperties"] = true.into();
+    }
+    schema
 }
 
 /// Words with dashes: of `auth/{path...}/tune` it makes `auth-path-tune`.

@@ -105,7 +105,7 @@ fn what_needs_no_token_and_what_needs_sudo_is_marked() {
     assert_eq!(document["paths"]["/sys/auth/{path}"]["x-vault-sudo"], true);
     assert!(document["paths"]["/sys/mounts/{path}"]["x-vault-sudo"].is_null());
     let patterns: BTreeSet<&str> = super::super::routes().map(|route| route.pattern).collect();
-    for open in public::OPEN.iter().chain(public::BARE) {
+    for open in public::OPEN.iter().chain(public::BARE).chain(public::FLAT) {
         assert!(patterns.contains(open), "{open}");
     }
 }

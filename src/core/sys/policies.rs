@@ -10,12 +10,10 @@ use crate::core::policies::{PolicyRecord, Stored, expiry_key, key};
 use crate::core::views::Found;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::engines::fields;
-use crate::limits;
 use crate::logical::Route;
 use crate::logical::route::{Field, Kind, Verb};
 use crate::policy::{self, Policy};
 use crate::runtime::UnixTime;
-use crate::storage::schema;
 
 /// The paths; a name may have slashes.
 pub(crate) static ROUTES: &[Route] = &[
@@ -60,7 +58,7 @@ pub(crate) static ROUTES: &[Route] = &[
         pattern: OLD_ONE,
         about: "A policy, in the older form.",
         verbs: &[
-            Verb::new(Operation::Read, "Reads the policy; its text is called \"rules\".", SHOWN),
+            Verb::new(Operation::Read, "Reads the policy; its text is called \"rules\".", OLD_SHOWN),
             Verb::new(Operation::Update, "Writes the policy; it holds as soon as this is answered.", &[]),
             Verb::new(Operation::Delete, "Deletes the policy; tokens that have it lose what it granted.", &[]),
         ],
@@ -74,16 +72,11 @@ const DETAILED: &str = "policies/detailed/acl";
 const OLD_ALL: &str = "policy";
 const OLD_ONE: &str = "policy/{name...}";
 
-const SHOWN: &[Field] = &[
-    Field::new("name", Kind::Text, "The name, in lower case."),
-    TEXT,
-    Field::new("version", Kind::Integer, "Counts the writes."),
-    Field::new("modified", Kind::Text, "When it was last written (RFC 3339)."),
-    CAS_REQUIRED,
-    EXPIRATION,
-    SLASHES,
-    WILDCARDS,
-];
+const SHOWN: &[Field] = &[NAME, TEXT, COUNT, MODIFIED, CAS_REQUIRED, EXPIRATION, SLASHES, WILDCARDS];
+const OLD_SHOWN: &[Field] = &[NAME, RULES, COUNT, MODIFIED, CAS_REQUIRED, EXPIRATION, SLASHES, WILDCARDS];
+const NAME: Field = Field::new("name", Kind::Text, "The name, in lower case.");
+const COUNT: Field = Field::new("version", Kind::Integer, "Counts the writes.");
+const MODIFIED: Field = Field::new("modified", Kind::Text, "When it was last written (RFC 3339).");
 const NAMES: Field = Field::new("policies", Kind::List, "The same names once more.");
 const TEXT: Field = Field::new("policy", Kind::Text, "The policy as HCL or JSON, or that as base64.");
 const RULES: Field = Field::new("rules", Kind::Text, "The older name of \"policy\".");
@@ -133,15 +126,8 @@ impl Core {
 
     /// The names of the policies that begin with `prefix`, sorted, and then `root` if it does.
     async fn policy_names(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut from = key(prefix).to_vec();
-        let to = schema::prefix_end(&from);
-        loop {
-            let page = self.raft.state().keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
-            names.extend(page.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()));
-            let Some(last) = page.last().filter(|_| page.len() == limits::SCAN_PAGE_KEYS) else { break };
-            from = [&last[..], &[0]].concat();
-        }
+        let keys = self.raft.state().all_keys(&key(prefix)).await?;
+        let mut names: Vec<String> = keys.iter().map(|key| String::from_utf8_lossy(&key[1..]).into_owned()).collect();
         if policy::name::ROOT.starts_with(prefix) {
             names.push(policy::name::ROOT.to_string());
         }

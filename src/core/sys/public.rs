@@ -6,6 +6,7 @@ use super::Ask;
 use crate::core::sealing::bare;
 use crate::core::{Core, Error, Operation, Raw, Request, Response, Result};
 use crate::logical::route::{Field, Kind, Route, Verb};
+use crate::telemetry::render::PROMETHEUS_TYPE;
 
 /// The routes; all but the metrics need no token.
 pub(super) static ROUTES: &[Route] = &[
@@ -91,7 +92,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         pattern: "metrics",
         about: "Figures of the node that is asked.",
-        verbs: &[Verb::new(Operation::Read, "Shows the figures.", &[])],
+        verbs: &[Verb::new(Operation::Read, "Shows the figures.", FIGURES)],
         fields: &[Field::new("format", Kind::Text, "`prometheus` or `json`, the default.")],
     },
     Route {
@@ -124,11 +125,22 @@ pub(super) static ROUTES: &[Route] = &[
     },
 ];
 
+const FIGURES: &[Field] = &[
+    Field::new("Timestamp", Kind::Text, "When they were taken."),
+    Field::new("Counters", Kind::Any, "What is counted."),
+    Field::new("Gauges", Kind::Any, "What rises and falls."),
+    Field::new("Points", Kind::Any, "None."),
+    Field::new("Samples", Kind::Any, "What is measured each time."),
+    Field::new("Summaries", Kind::Any, "None."),
+];
+
 const HEALTH: &[Field] = &[
     Field::new("initialized", Kind::Flag, "There is a cluster."),
     Field::new("sealed", Kind::Flag, "The node is sealed."),
     Field::new("standby", Kind::Flag, "The node is not the active one."),
     Field::new("performance_standby", Kind::Flag, "The node answers reads as a standby."),
+    Field::new("replication_dr_mode", Kind::Text, "`disabled`, or `unknown` while the node is sealed."),
+    Field::new("replication_performance_mode", Kind::Text, "The same."),
     Field::new("server_time_utc", Kind::Integer, "Seconds since 1970."),
     Field::new("version", Kind::Text, "The server's version."),
     Field::new("cluster_name", Kind::Text, "The cluster's name."),
@@ -144,6 +156,10 @@ const SEAL_STATUS: &[Field] = &[
     Field::new("progress", Kind::Integer, "How many were given."),
     Field::new("nonce", Kind::Text, "Names the attempt."),
     Field::new("version", Kind::Text, "The server's version."),
+    Field::new("build_date", Kind::Text, "When the server was built (RFC 3339)."),
+    Field::new("commit_date", Kind::Text, "When what it was built from was written (RFC 3339)."),
+    Field::new("migration", Kind::Flag, "Whether the seal is being changed."),
+    Field::new("recovery_seal", Kind::Flag, "Whether recovery keys stand beside the seal."),
     Field::new("storage_type", Kind::Text, "Where the data is."),
     Field::new("cluster_name", Kind::Text, "The cluster's name."),
     Field::new("cluster_id", Kind::Text, "The cluster's id."),
@@ -163,6 +179,10 @@ pub(super) const OPEN: &[&str] = &[
     "replication/status",
     "generate-root/attempt",
     "generate-root/update",
+    "decode-token",
+    "rekey/init",
+    "rekey/update",
+    "rekey/verify",
     "internal/specs/openapi",
     "wrapping/lookup",
 ];
@@ -178,6 +198,29 @@ pub(super) const BARE: &[&str] = &[
     "in-flight-req",
     "generate-root/attempt",
     "generate-root/update",
+    "rekey/init",
+    "rekey/update",
+    "rekey/verify",
+];
+
+/// Paths of the system mount whose answers show their data at the top as well ([`Response::flat`]).
+pub(super) const FLAT: &[&str] = &[
+    "mounts",
+    "mounts/{path...}",
+    "mounts/{path...}/tune",
+    "auth",
+    "auth/{path...}",
+    "auth/{path...}/tune",
+    "policy",
+    "policy/{name...}",
+    "capabilities",
+    "capabilities-accessor",
+    "capabilities-self",
+    "config/cors",
+    "ha-status",
+    "key-status",
+    "metrics",
+    "remount",
 ];
 
 impl Core {
@@ -206,6 +249,8 @@ impl Core {
             "sys/leader" if reads => self.leader_status().await,
             "sys/metrics" if reads && request.client.access.metrics => self.metrics_answer(request),
             "sys/generate-root/attempt" | "sys/generate-root/update" => self.generate_root_openly(request).await,
+            "sys/decode-token" if writes => self.decode_token(request).await,
+            "sys/rekey/init" | "sys/rekey/update" | "sys/rekey/verify" => self.rekey_openly(request).await,
             "sys/in-flight-req" if reads && request.client.access.in_flight_requests => Ok(self.in_flight_answer()),
             "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,
@@ -275,7 +320,7 @@ impl Core {
     pub(crate) fn metrics_answer(&self, request: &Request) -> Result<Response> {
         self.gauge();
         let (content_type, body) = match request.text("format")?.as_deref() {
-            Some("prometheus") => ("text/plain; version=0.0.4; charset=utf-8", self.metrics.render_prometheus()),
+            Some("prometheus") => (PROMETHEUS_TYPE, self.metrics.render_prometheus()),
             None | Some("" | "json") => {
                 let figures = self.metrics.render_json();
                 return Ok(Response { data: Some(figures), ..Response::default() }.flat());

@@ -4,9 +4,10 @@
 use serde_json::json;
 
 use super::Ask;
-use super::mounts::{hold_table, is_reserved};
+use super::mounts::is_reserved;
 use crate::core::mount::{Class, Mount, Moved, Router};
 use crate::core::{Core, Error, Operation, Response, Result};
+use crate::limits;
 use crate::logical::route::{Field, Kind, Route, Verb};
 use crate::policy::path::canonical;
 
@@ -47,14 +48,13 @@ const QUEUED: &str = "Mount move has been queued. Progress will be reported in H
 impl Core {
     /// Serves them.
     pub(super) async fn sys_remount(&self, ask: Ask<'_>) -> Result<Response> {
-        let router = self.router.get(self.raft.state(), &ask.unsealed.keyring).await?;
         match ask.at().1 {
-            Operation::Read => status(&router, ask.param()),
-            _ => self.remount(&router, ask).await,
+            Operation::Read => status(&*self.router.get(self.raft.state(), &ask.unsealed.keyring).await?, ask.param()),
+            _ => self.remount(ask).await,
         }
     }
 
-    async fn remount(&self, router: &Router, ask: Ask<'_>) -> Result<Response> {
+    async fn remount(&self, ask: Ask<'_>) -> Result<Response> {
         let text = |name| ask.request.text(name).map(Option::unwrap_or_default);
         let (from, to) = (text("from")?, text("to")?);
         if from.is_empty() || to.is_empty() {
@@ -67,6 +67,7 @@ impl Core {
         }
         let (from, to) = (mount_path("source", &from)?, mount_path("destination", &to)?);
         check(&from, &to)?;
+        let (router, _) = self.router.read_in(ask.txn, limits::MOUNTS_MAX).await?;
         let found = router.at(&from).ok_or_else(|| Error::invalid(format!("no matching mount at \"{from}\"")))?;
         if let Some(taken) = router.conflict(&to) {
             return Err(Error::invalid(format!("path already in use at \"{taken}\"")));
@@ -74,7 +75,6 @@ impl Core {
         let id = self.runtime.entropy.uuid();
         let moved = Some(Moved { id: id.clone(), from: from.clone(), to: to.clone() });
         let mount = Mount { path: to.clone(), moved, ..Mount::clone(&found.record) };
-        hold_table(ask.txn).await?;
         ask.txn.below().expect(&mount.key(), found.revision);
         ask.txn.put(mount.key(), &mount.encode());
         tracing::info!(migration_id = id, from, to, "a mount was moved");

@@ -15,6 +15,17 @@ const TABLES: &[Field] = &[
 
 const MOUNT: &[Field] = &[
     Field::new("path", Kind::Text, "The path of the mount that serves the path asked for."),
+    Field::new("accessor", Kind::Text, "Names the mount in policies and audit entries."),
+    Field::new("config", Kind::Any, "What was tuned; a TTL of 0 is the system's."),
+    Field::new("deprecation_status", Kind::Text, "`supported`, for an engine that is not the server's own."),
+    Field::new("description", Kind::Text, "For people."),
+    Field::new("external_entropy_access", Kind::Flag, "As it was enabled."),
+    Field::new("local", Kind::Flag, "As it was enabled."),
+    Field::new("plugin_version", Kind::Text, "Empty: engines are built in."),
+    Field::new("running_plugin_version", Kind::Text, "The server's version."),
+    Field::new("running_sha256", Kind::Text, "Empty: engines are built in."),
+    Field::new("seal_wrap", Kind::Flag, "As it was enabled."),
+    Field::new("uuid", Kind::Text, "Names the place of the mount's data."),
     Field::new("type", Kind::Text, "Which engine or method it is."),
     Field::new("options", Kind::Map, "What the engine was given, such as its version."),
 ];

@@ -33,8 +33,12 @@ impl Core {
             tokio::task::yield_now().await;
             match token::store::get(&mut txn, hash).await? {
                 Some(entry) if entry.is_expired(now) => {
-                    let salt = &unsealed.secrets.salt;
-                    token::store::revoke_whole(&mut txn, salt, hash, &entry, &cubbyholes.of(hash)).await?;
+                    let mut is_bare = true;
+                    for from in [keys::children(hash).to_vec(), cubbyholes.of(hash)] {
+                        // Both ranges join the read set: what a request that was in time adds to them is not forgotten.
+                        is_bare &= txn.scan_keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
+                    }
+                    token::store::revoke_whole(&mut txn, &unsealed.secrets.salt, hash, &entry, is_bare);
                 }
                 // Gone, or renewed: its place in the index is an old one.
                 _ => txn.delete(keys::expiry(*at, hash)),
@@ -56,7 +60,7 @@ impl Core {
             let Some(last) = txn.get(mark).await? else { continue };
             let all = keys::children(&hash);
             // Behind the last child: over what was deleted before it the store would have to step each time.
-            let from = if last.is_empty() { all.to_vec() } else { [&last[..], &[0]].concat() };
+            let from = if last.is_empty() { all.to_vec() } else { schema::after(&last) };
             if last.is_empty() {
                 self.empty(cubbyholes.of(&hash)).await?;
             }
@@ -67,8 +71,13 @@ impl Core {
                 // Between two tokens, so that requests need not wait for a page.
                 tokio::task::yield_now().await;
                 if let Some(entry) = token::store::get(&mut txn, &child).await? {
-                    let salt = &unsealed.secrets.salt;
-                    token::store::revoke_whole(&mut txn, salt, &child, &entry, &cubbyholes.of(&child)).await?;
+                    let mut is_bare = true;
+                    for from in [keys::children(&child).to_vec(), cubbyholes.of(&child)] {
+                        // Not of the read set, which would cost every node a search in `apply`: nothing is added any
+                        // more, since whoever adds has the child's parent in its read set, and that is gone.
+                        is_bare &= self.raft.state().keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
+                    }
+                    token::store::revoke_whole(&mut txn, &unsealed.secrets.salt, &child, &entry, is_bare);
                 }
             }
             match children.last() {
@@ -106,7 +115,7 @@ impl Core {
     pub(crate) async fn finish_tidying(&self, unsealed: &Unsealed, term: u64) -> Result<bool> {
         let mut txn = self.begin_in(unsealed, term);
         let Some(last) = txn.get(&keys::tidying()).await? else { return Ok(false) };
-        let from = if last.is_empty() { vec![Kind::Accessor as u8] } else { [&last[..], &[0]].concat() };
+        let from = if last.is_empty() { vec![Kind::Accessor as u8] } else { schema::after(&last) };
         let page = self.raft.state().scan(&from, &[Kind::TokenExpiry as u8], limits::TIDY_PAGE).await?;
         let mut removed = 0u32;
         for (key, stored) in &page {

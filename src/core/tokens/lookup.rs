@@ -49,7 +49,7 @@ impl Tokens<'_> {
                 accessors.extend(entry.filter(lives).map(|entry| entry.accessor));
             }
             match page.last() {
-                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = [&last[..], &[0]].concat(),
+                Some((last, _)) if page.len() == limits::SCAN_PAGE_KEYS => from = schema::after(last),
                 _ => break,
             }
         }

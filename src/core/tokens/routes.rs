@@ -37,7 +37,7 @@ const SHOWN: &[Field] = &[
     Field::new("creation_ttl", Kind::Integer, "The life it was given, in seconds; 0 for ever."),
     Field::new("display_name", Kind::Text, "A name for people to know it by."),
     Field::new("entity_id", Kind::Text, "The entity that it acts for."),
-    Field::new("expire_time", Kind::Text, "When it ends (RFC 3339); null for never."),
+    Field::new("expire_time", Kind::Moment, "When it ends (RFC 3339); null for never."),
     Field::new(
         "explicit_max_ttl",
         Kind::Integer,
@@ -92,7 +92,7 @@ const ROLE_SHOWN: &[Field] = &[
     Field::new("orphan", Kind::Flag, "Tokens have no parent."),
     Field::new("renewable", Kind::Flag, "Tokens can be renewed."),
     Field::new("path_suffix", Kind::Text, "Added to the path that tokens are said to come from."),
-    Field::new("allowed_entity_aliases", Kind::List, "Aliases that tokens can be made for; null if never given."),
+    Field::new("allowed_entity_aliases", Kind::Any, "Aliases that tokens can be made for; null if never given."),
     Field::new("token_bound_cidrs", Kind::List, "Where tokens can be used, if there is a bound."),
     Field::new("token_explicit_max_ttl", Kind::Integer, "How long tokens can live at most, in seconds."),
     Field::new("token_period", Kind::Integer, "The period of tokens in seconds."),

@@ -22,7 +22,7 @@ pub(super) static ROUTES: &[Route] = &[
             Verb::new(
                 Operation::Read,
                 "Reads the settings.",
-                &[MAX_VERSIONS, CAS_REQUIRED, META_CAS_REQUIRED, DELETE_AFTER],
+                &[MAX_VERSIONS, CAS_REQUIRED, META_CAS_REQUIRED, DELETE_AFTER_SHOWN],
             ),
             Verb::new(Operation::Update, "Changes settings; those that are not given stay.", &[]),
         ],
@@ -142,6 +142,8 @@ const DELETE_AFTER: Field = Field::new(
     "How long a version lives; the shorter of the mount's and the key's time holds. 0 is for ever. A negative time of the \
      mount turns this off for all its keys.",
 );
+const DELETE_AFTER_SHOWN: Field =
+    Field::new("delete_version_after", Kind::Text, "How long a version lives, such as 720h0m0s; 0s is for ever.");
 const CUSTOM: Field =
     Field::new("custom_metadata", Kind::Map, "At most 64 pairs of texts; a name has at most 128 bytes, a value 512.");
 const VERSION: Field = Field::new("version", Kind::Integer, "Which version is read; 0, the default, is the latest.");
@@ -168,7 +170,7 @@ const METADATA_ANSWER: &[Field] = &[
     MAX_VERSIONS,
     CAS_REQUIRED,
     META_CAS_REQUIRED,
-    DELETE_AFTER,
+    DELETE_AFTER_SHOWN,
     CUSTOM,
 ];
 

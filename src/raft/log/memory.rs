@@ -42,7 +42,7 @@ pub(super) struct Memory {
     pub(super) end: u64,
     /// Bytes of the segment prepared in advance.
     pub(super) spare_bytes: u64,
-    /// When the write or sync in progress began, on the boot clock.
+    /// When the disk work in progress began, on the boot clock.
     pub(super) busy_since: Option<Duration>,
     pub(super) fault: Option<String>,
     pub(super) closing: bool,
@@ -300,14 +300,6 @@ impl Memory {
             removed.push(first.remove());
         }
         removed
-    }
-
-    /// Bytes of log from the entry at `index` to the end, as far as it is written.
-    pub(super) fn bytes_from(&self, index: u64) -> u64 {
-        match self.slot(index.max(self.first)) {
-            Some(slot) if slot.position != UNWRITTEN => self.end.saturating_sub(slot.position),
-            _ => 0,
-        }
     }
 
     /// The last entry of each term from `from` to `to`, which both exist.

@@ -67,7 +67,7 @@ impl Default for Options {
         Options {
             segment_bytes: 16 << 20,
             group_bytes: 4 << 20,
-            recent_bytes: 16 << 20,
+            recent_bytes: 4 << 20,
             read_bytes: 1 << 20,
             reserve_bytes: 64 << 20,
             space_interval: Duration::from_secs(1),
@@ -255,7 +255,7 @@ impl Log {
         self.shared.space.load(Ordering::Relaxed)
     }
 
-    /// For how long the write or sync in progress has run; zero if there is none. Counts the time of a suspend.
+    /// For how long the disk work in progress has run; zero if there is none. Counts the time of a suspend.
     pub fn stuck_for(&self) -> Duration {
         let since = self.shared.memory().busy_since;
         since.map_or(Duration::ZERO, |since| self.shared.clock.boot().saturating_sub(since))
@@ -275,17 +275,6 @@ impl Log {
     pub fn bytes_on_disk(&self) -> u64 {
         let memory = self.shared.memory();
         memory.segments.values().map(|segment| segment.len).sum::<u64>() + memory.spare_bytes
-    }
-
-    /// Bytes of log after the entry at `index`: about what a start would have to read if the state held all up to it.
-    pub fn bytes_since(&self, index: u64) -> u64 {
-        self.shared.memory().bytes_from(index.saturating_add(1))
-    }
-
-    /// Bytes of the whole log, without what was prepared in advance.
-    pub fn bytes(&self) -> u64 {
-        let memory = self.shared.memory();
-        memory.bytes_from(memory.first())
     }
 
     /// Writes what is queued, marks the end and ends the writer. Nothing appended later becomes durable.

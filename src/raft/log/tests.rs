@@ -26,8 +26,7 @@ fn everything_comes_back_after_a_power_cut() {
         world.append(&mut log, entries.clone()).await;
         log.save_committed(Some(id(1, 10))).await.unwrap();
         world.append(&mut log, vec![entry(2, 20, 5)]).await;
-        assert!(log.bytes() > 20 * 500 && log.bytes_on_disk() >= log.bytes());
-        assert!(log.bytes_since(18) < log.bytes_since(10) && log.bytes_since(20) == 0);
+        assert!(log.bytes_on_disk() > 20 * 500);
         world.cut(0);
 
         let mut log = world.open().await.unwrap();

@@ -161,6 +161,14 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::get`] of what is about to be replaced: what is read for it takes no room in the cache.
+    pub(crate) fn get_once(&self, key: &[u8]) -> io::Result<Option<Versioned>> {
+        match self {
+            Engine::Rocks(rocks) => rocks.get_once(key),
+            Engine::Memory(memory) => Ok(memory.get(key)),
+        }
+    }
+
     /// The value of `key` if no disk must be asked.
     pub(crate) fn get_now(&self, key: &[u8]) -> Option<io::Result<Option<Versioned>>> {
         match self {

@@ -24,7 +24,10 @@ pub use hash::{Hashes, SetHash};
 pub use home::OpenError;
 pub use shared::{Fingerprint, Listener};
 
+use crate::limits;
 use crate::runtime::Pool;
+use crate::storage::schema;
+use engine::Engine;
 use shared::Shared;
 
 /// A value and the log index of its last write.
@@ -75,26 +78,50 @@ impl State {
     /// # Errors
     /// An I/O error of the engine; the node is then faulted.
     pub async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<Pair>> {
-        let engine = self.shared.engine();
-        let pairs = if engine.never_blocks() {
-            engine.scan(from, to, limit)
-        } else {
-            let (from, to) = (from.to_vec(), to.to_vec());
-            self.shared.offload.run(Pool::State, move || engine.scan(&from, &to, limit)).await
-        };
-        pairs.map_err(|error| self.shared.faulted(error))
+        self.read(from, to, move |engine, from, to| engine.scan(from, to, limit)).await
     }
 
     /// At most `limit` keys of `from..to`, in order, as of one commit; memory is for the keys alone.
+    ///
+    /// # Errors
+    /// As [`State::scan`].
     pub async fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<Bytes>> {
+        self.read(from, to, move |engine, from, to| engine.keys(from, to, limit)).await
+    }
+
+    /// All keys that begin with `prefix`, in order, read in pages: a write between two of them may be seen or not.
+    ///
+    /// # Errors
+    /// As [`State::scan`].
+    pub async fn all_keys(&self, prefix: &[u8]) -> io::Result<Vec<Bytes>> {
+        let (mut from, to) = (prefix.to_vec(), schema::prefix_end(prefix));
+        let mut all = Vec::new();
+        loop {
+            let page = self.keys(&from, &to, limits::SCAN_PAGE_KEYS).await?;
+            let is_last = page.len() < limits::SCAN_PAGE_KEYS;
+            all.extend(page);
+            match all.last() {
+                Some(last) if !is_last => from = schema::after(last),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Reads a range of the engine: here if that never waits for a disk, else on a thread that may.
+    async fn read<T: Send + 'static>(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        work: impl FnOnce(&Engine, &[u8], &[u8]) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let engine = self.shared.engine();
-        let keys = if engine.never_blocks() {
-            engine.keys(from, to, limit)
+        let found = if engine.never_blocks() {
+            work(&engine, from, to)
         } else {
             let (from, to) = (from.to_vec(), to.to_vec());
-            self.shared.offload.run(Pool::State, move || engine.keys(&from, &to, limit)).await
+            self.shared.offload.run(Pool::State, move || work(&engine, &from, &to)).await
         };
-        keys.map_err(|error| self.shared.faulted(error))
+        found.map_err(|error| self.shared.faulted(error))
     }
 
     /// The highest applied index that reads see; 0 if nothing was applied.

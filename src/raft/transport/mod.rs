@@ -170,7 +170,6 @@ struct Inner {
     tls: Tls,
     config: Arc<TransportConfig>,
     for_joiners: Arc<TransportConfig>,
-    local: Option<SocketAddr>,
     dispatch: Dispatch,
     links: Mutex<BTreeMap<Incarnation, Arc<Link>>>,
     accepted: accept::Accepted,
@@ -214,7 +213,6 @@ impl Transport {
             identity,
             book,
             tls,
-            local: listener.local(),
             dispatch: Dispatch::default(),
             links: Mutex::default(),
             accepted: accept::Accepted::new(&config),
@@ -298,11 +296,6 @@ impl Transport {
         facts.peers.remove(&incarnation);
     }
 
-    /// Where this node listens.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        self.0.local
-    }
-
     /// This node's identity.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
@@ -338,11 +331,6 @@ impl Transport {
     /// Sets the API address that peers are told, in hellos from now on.
     pub fn set_api_address(&self, address: &str) {
         self.facts().api_address = address.to_string();
-    }
-
-    /// Changes the address that peers are told, in hellos from now on.
-    pub fn set_advertise(&self, address: &str) {
-        self.facts().advertise(address);
     }
 
     /// Sets what hellos tell of this node's log: the term of the vote that was on disk when the process started (it

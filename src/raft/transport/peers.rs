@@ -112,13 +112,6 @@ impl Facts {
         (self.sequence, self.advertise.clone())
     }
 
-    pub(super) fn advertise(&mut self, address: &str) {
-        if self.advertise != address {
-            self.advertise = address.to_string();
-            self.sequence += 1;
-        }
-    }
-
     /// Takes in a report; the fitness, if it is news.
     fn report(&mut self, peer: Incarnation, report: FitnessReport) -> Option<Fitness> {
         let facts = self.peers.entry(peer).or_default();

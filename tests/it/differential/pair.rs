@@ -44,7 +44,11 @@ impl Pair {
     /// Starts both with storage in memory, not initialised.
     pub fn start_new(name: &str) -> Pair {
         let (pair, _) = Pair::spawn(name, |port, folder| {
-            let listener = format!("listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n");
+            // The peer closes these by default.
+            let open =
+                "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = false\n";
+            let listener =
+                format!("listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n{open}}}\n");
             let addresses =
                 format!("api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{}\"\n", port + 1);
             let file = folder.join(format!("{port}.hcl"));
@@ -139,6 +143,11 @@ impl Side {
         self.ask(method, &self.fill(&path), &headers, &self.fill(&request.body))
     }
 
+    /// Its API's address.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Sends one request; an answer of status 0 if there is none.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         raw(self.port, &self.bytes(method, path, headers, body)).unwrap_or_default()
@@ -156,7 +165,7 @@ impl Side {
     }
 
     /// The text with what earlier answers held.
-    fn fill(&self, text: &str) -> String {
+    pub fn fill(&self, text: &str) -> String {
         let mut text = text.to_string();
         for (name, value) in &self.kept {
             text = text.replace(&format!("{{{{{name}}}}}"), value);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::compare::Observed;
 
 /// The areas, each a file, in the order of the report.
-pub const AREAS: [&str; 15] = [
+pub const AREAS: [&str; 16] = [
     "tokens",
     "roles",
     "policies",
@@ -21,6 +21,7 @@ pub const AREAS: [&str; 15] = [
     "sys",
     "init",
     "health-seal",
+    "shares",
     "headers",
     "errors",
     "help",
@@ -177,7 +178,8 @@ fn best<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, path: &str) -> Option
     endpoints.filter(|endpoint| fits(&endpoint.path, path)).max_by_key(literal)
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
+/// Whether a path is one of a pattern's.
+pub fn fits(pattern: &str, path: &str) -> bool {
     let (first, others) = pattern.split_once('/').map_or((pattern, None), |(first, others)| (first, Some(others)));
     let (segment, rest) = path.split_once('/').map_or((path, None), |(segment, rest)| (segment, Some(rest)));
     let here = match first.starts_with('{') {

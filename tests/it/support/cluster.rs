@@ -1,11 +1,12 @@
 //! Clusters of real processes, formed from configuration files like the guide's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::ports::Ports;
+use super::tls::Authority;
 use super::{Bao, Node, until};
 
 /// Further lines for the configuration.
@@ -72,6 +73,26 @@ impl Cluster {
         cluster.wait_for_voters(count);
         cluster.active().http("POST", "sys/mounts/secret", &cluster.root, &kv2()).ok();
         cluster
+    }
+
+    /// Gives the first node, which does not run yet, one more listener with further lines; its port.
+    pub fn add_listener(&mut self, lines: &str) -> u16 {
+        let (port, other) = (self.ports.next(), self.ports.next());
+        let config = self.nodes[0].config();
+        let text = std::fs::read_to_string(&config).expect("a file");
+        let more = format!(
+            "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{other}\"\n {lines}\n}}\n"
+        );
+        std::fs::write(config, text + &more).expect("a file");
+        port
+    }
+
+    /// As [`Cluster::add_listener`], with TLS; also the file of the CA.
+    pub fn add_tls_listener(&mut self) -> (u16, PathBuf) {
+        let tls = self.folder.path().join("tls");
+        let ca = Authority::new("test CA").write(&tls, "vault");
+        let files = format!("tls_cert_file = \"{0}/vault.crt\"\n tls_key_file = \"{0}/vault.key\"", tls.display());
+        (self.add_listener(&files), ca)
     }
 
     /// Initialises the cluster through its first node.
