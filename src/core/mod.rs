@@ -194,7 +194,7 @@ impl Inner {
         if is(schema::Kind::Mount) {
             self.router.mark_dirty(key);
         }
-        if kind.is_none() {
+        if kind.is_none() && !mutant("removal-lost-in-snapshot") {
             self.removed_stale.store(true, std::sync::atomic::Ordering::SeqCst);
         }
         if kind == Some(schema::Kind::Removed as u8) {

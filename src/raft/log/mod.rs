@@ -316,8 +316,8 @@ impl Shared {
     /// Tells a simulation's checkers what is durable and about to be acknowledged.
     fn promise(&self, written: &memory::Written, durable: u64) {
         if let Some(vote) = &written.vote {
-            let (term, voted_for) = (vote.leader_id.term, vote.leader_id.voted_for);
-            self.trace.event("raft", format_args!("vote term={term} for={}", voted_for));
+            let (term, voted_for, granted) = (vote.leader_id.term, vote.leader_id.voted_for, vote.committed);
+            self.trace.event("raft", format_args!("vote term={term} for={voted_for} committed={granted}"));
         }
         if let (false, Some(index)) = (written.entries.is_empty(), durable.checked_sub(1)) {
             self.trace.event("raft", format_args!("durable index={index}"));

@@ -191,6 +191,16 @@ impl Engine {
         }
     }
 
+    /// The set hashes of all data, from the data itself. May block, for long.
+    pub(crate) fn hashes(&self) -> io::Result<Hashes> {
+        let mut hashes = Hashes::default();
+        self.visit(&[], &[0xff; 8], &mut |key, revision, value| {
+            hashes.insert(key, &Versioned { revision, value: Bytes::copy_from_slice(value) });
+            ControlFlow::Continue(())
+        })?;
+        Ok(hashes)
+    }
+
     /// At most `limit` pairs of `from..to`, in order, as of one commit. May block.
     pub(crate) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<Pair>> {
         let mut pairs = Vec::new();
