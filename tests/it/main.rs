@@ -18,6 +18,7 @@ mod listener_limits;
 mod listener_rules;
 mod listeners;
 mod membership;
+mod peer;
 mod policies;
 mod process;
 mod sealing;
