@@ -69,7 +69,7 @@ pub struct ApiError {
     pub method: Method,
     /// The request's URL.
     pub url: String,
-    /// The request's namespace.
+    /// The namespace that answered, if the server names it.
     pub namespace: Option<String>,
     /// The whole answer.
     pub response: ApiResponse,

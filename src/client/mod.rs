@@ -227,7 +227,8 @@ impl Client {
         let (url, method) = (self.url(&request), request.method.clone());
         let response = self.send_any(request).await?;
         if response.status.as_u16() >= 400 {
-            let namespace = self.0.config.namespace.clone();
+            let namespace = response.headers.get("x-vault-namespace").and_then(|value| value.to_str().ok());
+            let namespace = namespace.filter(|name| !name.is_empty()).map(str::to_string);
             return Err(ClientError::Api(Box::new(ApiError { method, url, namespace, response })));
         }
         Ok(response)

@@ -116,7 +116,7 @@ fn cases() -> Vec<Case> {
         },
         Case {
             args: &["path-help", "/secret/"],
-            answers: &[(200, r#"{"help":"What it does.\n","openapi":{"openapi":"3.0.2"}}"#)],
+            answers: &[(200, r#"{"help":"What it does.","openapi":{"openapi":"3.0.2"}}"#)],
             lines: &["GET /v1/secret?help=1"],
             body: None,
             code: 0,
@@ -171,6 +171,14 @@ fn cases() -> Vec<Case> {
             body: None,
             code: 0,
             prints: "Success! Root token generation canceled (if it was started)\n",
+        },
+        Case {
+            args: &["kv", "list", "-mount=old"],
+            answers: &[(200, NO_MOUNT), (404, r#"{"request_id":"1","warnings":["not here"]}"#)],
+            lines: &["GET /v1/sys/internal/ui/mounts/old", "GET /v1/old?list=true"],
+            body: None,
+            code: 2,
+            prints: "",
         },
         Case {
             args: &["list", "secret"],

@@ -20,6 +20,7 @@ mod listener_limits;
 mod listener_rules;
 mod listeners;
 mod membership;
+mod peer;
 mod policies;
 mod process;
 mod rekey;

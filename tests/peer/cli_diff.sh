@@ -12,13 +12,14 @@
 # VERBOSE=1    shows deliberate differences as well.
 #
 # A line `#! reason` before a command marks a deliberate difference: it is run and shown, but not counted. The exit code is
-# 1 if anything else differs. `ci/test cli_diff` runs all areas with our server; nearly all of its time is the peer's client,
+# 1 if anything else differs. `ci/test peer` runs all areas with our server; nearly all of its time is the peer's client,
 # which takes long to start.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 peer=$(command -v "$1") ours=$(command -v "$2") server=$(command -v "${3:-$1}")
 port=${PORT:-18777}
 work=$(mktemp -d)
+export GOGC=off # the peer's client starts a little faster
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/links"
 ln -s "$ours" "$work/links/$(basename "$peer")"

@@ -2,12 +2,14 @@
 # Runs scripts as people have them, unmodified, with another client of this API and with ours under the name `vault`, each
 # against a fresh server, and compares what they print.
 #
-#   tests/peer/scripts.sh PEER_CLIENT OUR_CLIENT [SERVER]
+#   tests/peer/scripts.sh PEER_CLIENT OUR_CLIENT [SERVER [SCRIPT...]]
 #
 # PEER_CLIENT  `bao` or `vault`.
 # SERVER       the binary that serves (`server -dev ...`), by default PEER_CLIENT; give OUR_CLIENT to check our server.
 #
-# The scripts are in scripts/ beside this one. Standard output and standard error are compared together, since a reader
+# SCRIPT       a file of scripts/ without `.sh`; by default all.
+#
+# `ci/test peer` runs them with our server. Standard output and standard error are compared together, since a reader
 # sees both; the name of the product and what differs from run to run (ids, tokens, times) are made alike. The exit code is
 # 1 if anything differs.
 set -u
@@ -15,7 +17,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 peer=$(command -v "$1") ours=$(command -v "$2") server=$(command -v "${3:-$1}")
 port=${PORT:-18787}
 work=$(mktemp -d)
-trap 'kill "${pid:-0}" 2>/dev/null; rm -rf "$work"' EXIT
+export GOGC=off # the peer's client starts a little faster
+trap '[ -z "${pid:-}" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 
 normalise() {
     sed -E \
@@ -45,7 +48,14 @@ run() {
 }
 
 failed=0
-for script in "$here"/scripts/*.sh; do
+shift $(($# < 3 ? $# : 3))
+if [ $# -gt 0 ]; then
+    scripts=("${@/%/.sh}")
+    scripts=("${scripts[@]/#/$here/scripts/}")
+else
+    scripts=("$here"/scripts/*.sh)
+fi
+for script in "${scripts[@]}"; do
     run peer "$peer" "$script"
     run ours "$ours" "$script"
     if diff -u --label "peer: $(basename "$script")" --label ours "$work/peer.txt" "$work/ours.txt"; then

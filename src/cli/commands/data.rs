@@ -147,6 +147,7 @@ async fn names(context: &Context, list: List, (operation, doing, what): Listing)
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
+    let what = if answer.as_ref().is_some_and(|answer| !answer.is_empty()) { what } else { "value" };
     output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 

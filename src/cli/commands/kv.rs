@@ -395,6 +395,9 @@ async fn list(context: &Context, list: List, (operation, doing, what): Listing) 
     if let Some(answer) = answer.as_ref().filter(|answer| answer.wrap_info.is_some()) {
         return output::secret(context, answer);
     }
+    // Unlike `list` this fails whatever warnings there are.
+    let answer = answer.filter(|answer| !answer.is_empty());
+    let what = if answer.is_some() { what } else { "value" };
     output::list(context, answer.as_ref(), &format!("No {what} found at {path}"))
 }
 

@@ -29,6 +29,6 @@ pub async fn run(context: &Context, path_help: PathHelp) -> Outcome {
     if context.format != Format::Table {
         return output::structured(context, &answer["openapi"]);
     }
-    output::out(answer["help"].as_str().unwrap_or_default().trim_end_matches('\n'));
+    output::out(answer["help"].as_str().unwrap_or_default());
     Ok(0)
 }

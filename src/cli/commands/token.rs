@@ -171,14 +171,21 @@ async fn create(context: &Context, create: Create) -> Outcome {
     output::secret(context, &answer.unwrap_or_default())
 }
 
+/// Whether an argument that names a token means the client's own: it is not there, or empty.
+fn is_own(argument: Option<&str>) -> bool {
+    argument.is_none_or(|text| text.trim().is_empty())
+}
+
+fn trimmed(argument: Option<String>) -> String {
+    argument.unwrap_or_default().trim().to_string()
+}
+
 async fn lookup(context: &Context, lookup: Lookup) -> Outcome {
     let request = match (lookup.accessor, at_most_one(lookup.args, "0-1")?) {
         (true, None) => return Err(Failure::local("Not enough arguments with -accessor (expected 1, got 0)")),
-        (true, Some(accessor)) => {
-            ApiRequest::post("auth/token/lookup-accessor", json!({ "accessor": accessor.trim() }))
-        }
-        (false, None) => ApiRequest::get("auth/token/lookup-self"),
-        (false, Some(token)) => ApiRequest::post("auth/token/lookup", json!({ "token": token.trim() })),
+        (_, own) if is_own(own.as_deref()) => ApiRequest::get("auth/token/lookup-self"),
+        (true, accessor) => ApiRequest::post("auth/token/lookup-accessor", json!({ "accessor": trimmed(accessor) })),
+        (false, token) => ApiRequest::post("auth/token/lookup", json!({ "token": trimmed(token) })),
     };
     let client = context.client().await?;
     let answer = context.write(&client, request).await;
@@ -190,13 +197,15 @@ async fn renew(context: &Context, renew: Renew) -> Outcome {
     let increment = renew.increment.as_secs();
     let request = match (renew.accessor, at_most_one(renew.args, "1")?) {
         (true, None) => return Err(Failure::local("Not enough arguments with -accessor (expected 1, got 0)")),
-        (true, Some(accessor)) => ApiRequest::post(
+        (_, own) if is_own(own.as_deref()) => {
+            ApiRequest::put("auth/token/renew-self", json!({ "increment": increment }))
+        }
+        (true, accessor) => ApiRequest::post(
             "auth/token/renew-accessor",
-            json!({ "accessor": accessor.trim(), "increment": increment }),
+            json!({ "accessor": trimmed(accessor), "increment": increment }),
         ),
-        (false, None) => ApiRequest::put("auth/token/renew-self", json!({ "increment": increment })),
-        (false, Some(token)) => {
-            ApiRequest::put("auth/token/renew", json!({ "token": token.trim(), "increment": increment }))
+        (false, token) => {
+            ApiRequest::put("auth/token/renew", json!({ "token": trimmed(token), "increment": increment }))
         }
     };
     let client = context.client().await?;

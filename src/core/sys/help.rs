@@ -28,7 +28,7 @@ impl Core {
 }
 
 fn answer(help: String, openapi: Value) -> Response {
-    bare(json!({ "help": help, "see_also": null, "openapi": openapi }))
+    bare(json!({ "help": help.trim_end(), "see_also": null, "openapi": openapi }))
 }
 
 fn of_mount(mount: &Mount, routes: &[&'static Route]) -> String {
