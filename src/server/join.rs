@@ -193,10 +193,9 @@ impl Api {
         config.max_retries = 0;
         // Who is asked to let this node join does not choose where else it sends requests.
         config.disable_redirects = true;
-        match &target.ca_cert {
-            Some(Pem::File(path)) => config.tls.ca_cert = Some(path.clone()),
-            Some(Pem::Inline(text)) => config.tls.ca_cert_bytes = Some(text.clone().into_bytes()),
-            None => {}
+        // Read here, so that a file that is missing is named as the reason even if nobody is at the target.
+        if let Some(ca) = &target.ca_cert {
+            config.tls.ca_cert_bytes = Some(pem(runtime, ca).await?);
         }
         if let Some((certificate, key)) = &target.client {
             config.tls.client_pem = Some((pem(runtime, certificate).await?, pem(runtime, key).await?));

@@ -71,7 +71,7 @@ fn several_listeners_each_with_its_own_rules() {
     let config = second.nodes[0].config();
     let text = std::fs::read_to_string(&config).expect("a file");
     std::fs::write(&config, format!("{text}listener \"unix\" {{\n address = \"{path}\"\n}}\n")).expect("a file");
-    second.nodes[0].spawn(&[]);
+    second.nodes[0].spawn(&[&format!("-config={}", config.display())]);
     assert!(!second.nodes[0].wait_until_it_ends(20).success());
     assert_has(&second.nodes[0].log(), &["another process listens on this socket"]);
     assert!(curl(&["--unix-socket", &path, "http://localhost/v1/sys/seal-status"]).0);
