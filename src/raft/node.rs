@@ -113,7 +113,6 @@ impl Raft {
         served: Served,
         identity: Identity,
         options: Options,
-        lock: Lock,
     ) -> Raft {
         Raft(Arc::new(Inner {
             runtime,
@@ -128,7 +127,7 @@ impl Raft {
             gate: Gate::default(),
             reads: Batcher::default(),
             tasks: std::sync::Mutex::default(),
-            lock: std::sync::Mutex::new(Some(lock)),
+            lock: std::sync::Mutex::default(),
         }))
     }
 
@@ -143,6 +142,11 @@ impl Raft {
         for task in self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
             task.abort();
         }
+    }
+
+    /// Keeps other processes out of the data directory until [`Raft::unlock`].
+    pub(super) fn keep_lock(&self, lock: Lock) {
+        *self.0.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lock);
     }
 
     /// Lets other processes into the data directory.

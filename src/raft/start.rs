@@ -134,7 +134,8 @@ impl Raft {
         let seed = runtime.entropy.next_u64();
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
         let served = transport.serve_raft(&openraft, &options.data_dir, engine);
-        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options, lock);
+        let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
+        raft.keep_lock(lock);
         let observe = tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
