@@ -58,8 +58,8 @@ impl Gate {
     /// Closes the gate; `None` if somebody else has.
     pub(super) fn close(&self) -> Option<Closed<'_>> {
         let closed = self.closed.send_if_modified(|closed| !std::mem::replace(closed, true));
-        // Not `then_some`: what it would make and drop opens the gate.
-        closed.then(|| Closed(self))
+        // Made only then: dropping one opens the gate.
+        if closed { Some(Closed(self)) } else { None }
     }
 
     /// Waits until it is open.
