@@ -9,8 +9,8 @@ use serde_json::Map;
 
 use crate::core::{Client, Error, Operation, Request};
 use crate::logical::envelope;
-use crate::secret::Secret;
 use crate::runtime::Offload;
+use crate::secret::Secret;
 use crate::telemetry::Metrics;
 
 use super::Handler;

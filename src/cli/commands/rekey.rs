@@ -337,7 +337,7 @@ impl Desk<'_> {
                 lines.push(line("Verification Nonce", text("verification_nonce")));
             }
         }
-        output::out(&table::columns(&lines));
+        output::out(&table::table(&TITLES, &lines));
         Ok(0)
     }
 
@@ -350,13 +350,16 @@ impl Desk<'_> {
         if self.context.format != Format::Table {
             return output::structured(self.context, &status);
         }
-        output::out(&table::columns(&[
-            line("Started", text("started")),
-            line("New Shares", text("n")),
-            line("New Threshold", text("t")),
-            line("Verification Nonce", text("nonce")),
-            line("Verification Progress", format!("{}/{}", text("progress"), text("t"))),
-        ]));
+        output::out(&table::table(
+            &TITLES,
+            &[
+                line("Started", text("started")),
+                line("New Shares", text("n")),
+                line("New Threshold", text("t")),
+                line("Verification Nonce", text("nonce")),
+                line("Verification Progress", format!("{}/{}", text("progress"), text("t"))),
+            ],
+        ));
         Ok(0)
     }
 }
@@ -415,6 +418,8 @@ const DONE: [(&str, Empty); 7] = [
     ("backup", Empty::Flag),
     ("verification_required", Empty::Flag),
 ];
+
+const TITLES: [&str; 2] = ["Key", "Value"];
 
 const LOST: &str = "WARNING! If you lose the keys after they are returned and verified, there is no recovery.";
 const BACKUP: &str = "Backup Options";
