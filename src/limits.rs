@@ -32,7 +32,7 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub const TOKEN_DEPTH_MAX: usize = 1000;
 
 /// Tokens that one step of a revocation or expiry handles.
-pub const REVOKE_PAGE: usize = 25;
+pub const REVOKE_PAGE: usize = 10;
 
 /// How long the record of a token stays whose last use was taken: longer than any request takes.
 pub const LAST_USE: Duration = Duration::from_secs(600);

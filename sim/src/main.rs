@@ -30,6 +30,9 @@ enum Command {
         /// Write the servers' log lines of this level and above to standard error: error, warn, info, debug, trace
         #[arg(long, value_name = "LEVEL")]
         log: Option<tracing_subscriber::filter::LevelFilter>,
+        /// Say before the last line how much processor time it took: for `sweep`
+        #[arg(long, hide = true)]
+        cost: bool,
     },
     /// Run one seed in two processes and stop at the first line in which they differ
     Verify {
@@ -74,9 +77,9 @@ struct What {
 
 fn main() {
     let code = match Cli::parse().command {
-        Command::Run { what, trace, log } => {
+        Command::Run { what, trace, log, cost } => {
             log.into_iter().for_each(show_log);
-            run_one(&what, trace.as_deref())
+            run_one(&what, trace.as_deref(), cost)
         }
         Command::Verify { what } => verify::verify(&what.arguments()),
         Command::Sweep { scenarios, seeds, jobs, mutant, stand_in } => {
@@ -106,7 +109,7 @@ fn extra(mutant: Option<&str>, stand_in: bool) -> Vec<String> {
     mutant.chain(stand_in.then(|| "--stand-in".to_string())).collect()
 }
 
-fn run_one(what: &What, trace: Option<&str>) -> i32 {
+fn run_one(what: &What, trace: Option<&str>, cost: bool) -> i32 {
     let scenario = match scenario::load(&what.scenario) {
         Ok(scenario) => scenario,
         Err(error) => return harness(&error.to_string()),
@@ -119,6 +122,9 @@ fn run_one(what: &What, trace: Option<&str>) -> i32 {
         Err(error) => return harness(&format!("{}: {error}", trace.unwrap_or_default())),
     };
     let outcome = run::run(&scenario, what.seed, what.stand_in, output);
+    if cost {
+        println!("{}{:.3}", sweep::COST, run::processor_time().as_secs_f64());
+    }
     println!("{outcome}");
     outcome.exit_code()
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::check::{Evidence, check_all};
 use crate::driver::{Driver, Report};
-use crate::outcome::{Outcome, Violation};
+use crate::outcome::{Class, Outcome, Violation};
 use crate::scenario::Scenario;
 use crate::trace::TraceLog;
 use crate::world::World;
@@ -19,8 +19,8 @@ pub fn run(scenario: &Scenario, seed: u64, stand_in: bool, output: Option<Box<dy
     trace.event("world", "world", format_args!("scenario={} seed={seed} nodes={}", scenario.name, scenario.nodes));
     keep_panics();
     watch_time(scenario.name.clone(), seed, trace.clone());
-    let settings =
-        Settings { seed, nodes: scenario.nodes, limit: scenario.limit, latency_max: scenario.latency_max, stand_in };
+    let Scenario { nodes, limit, latency_max, log_kept, .. } = *scenario;
+    let settings = Settings { seed, nodes, limit, latency_max, log_kept, stand_in };
     let mut violations = match World::new(settings, trace.clone()) {
         Ok(world) => play(world, scenario, &trace),
         Err(error) => vec![Violation::harness(error)],
@@ -48,11 +48,15 @@ fn play(mut world: World, scenario: &Scenario, trace: &TraceLog) -> Vec<Violatio
         Err(_) => {
             // Half of the world is gone with the panic: what is left of it cannot be taken down in order.
             std::mem::forget(world);
-            violations.push(Violation::crash(last_panic()));
+            violations.push(Violation::crash(last_panic().unwrap_or_else(|| "a panic".to_string())));
         }
     }
     // Not left to the nodes' destructors: a killed process keeps its RocksDB, and with it its node, for good.
     hands.nodes().iter().for_each(|node| node.remove_real_dir());
+    // tokio and the server keep a panic of one task or one request from the others: the checkers would not see it.
+    if let Some(what) = last_panic().filter(|_| !violations.iter().any(|violation| violation.class == Class::Crash)) {
+        violations.push(Violation::crash(what));
+    }
     let evidence = Evidence { ops, acts, events: trace.kept() };
     violations.extend(check_all(&evidence));
     violations
@@ -81,7 +85,7 @@ fn watch_time(scenario: String, seed: u64, trace: TraceLog) {
 }
 
 /// Processor time of this process. Real time would judge the machine: a run may wait long for its turn on a busy one.
-fn processor_time() -> std::time::Duration {
+pub fn processor_time() -> std::time::Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
@@ -102,6 +106,6 @@ fn keep_panics() {
     }));
 }
 
-fn last_panic() -> String {
-    PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| "a panic".to_string())
+fn last_panic() -> Option<String> {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::names::Names;
 use super::{BarrierError, Keyring};
 use crate::raft::command::Batch;
+use crate::raft::state::Versioned;
 use crate::runtime::Entropy;
 use crate::storage::{Txn, schema};
 
@@ -93,6 +94,20 @@ impl BarrierTxn {
     /// An I/O error of the store.
     pub async fn scan_keys(&mut self, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<Bytes>, BarrierError> {
         Ok(self.txn.list(from, to, limit).await?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// At most `limit` records of `from..to` with revision and plain value, in order, without this transaction's own
+    /// writes; the range becomes part of the read set.
+    ///
+    /// # Errors
+    /// As [`BarrierTxn::get`].
+    pub async fn scan(&mut self, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<(Bytes, u64, Bytes)>, BarrierError> {
+        let pairs = self.txn.list(from, to, limit).await?;
+        let open = |(key, found): (Bytes, Versioned)| {
+            let plain = self.keyring.open(&key, &found.value)?;
+            Ok((key, found.revision, Bytes::from_owner(plain)))
+        };
+        pairs.into_iter().map(open).collect()
     }
 
     /// The transaction below, for what is not sealed: plain records, expectations of views, the bound term.

@@ -96,7 +96,9 @@ fn rewrite(root: &clap::Command, args: Vec<String>) -> Result<Vec<String>, Invoc
         } else if helps {
             break;
         } else {
-            break_off(&mut plain, args.by_ref(), Some(arg));
+            let rest: Vec<String> = args.by_ref().collect();
+            plain.extend(late_format(&rest).filter(|_| find(command, "format").is_some()));
+            break_off(&mut plain, rest.into_iter(), Some(arg));
         }
     }
     if helps {
@@ -135,6 +137,13 @@ fn break_off(plain: &mut Vec<String>, rest: impl Iterator<Item = String>, first:
     }
     plain.push("--".to_string());
     plain.extend(rest);
+}
+
+/// The last `-format` among words that are no flags any more: it counts all the same, as the peers have it.
+fn late_format(rest: &[String]) -> Option<String> {
+    let own = rest.iter().take_while(|arg| *arg != "--");
+    let format = |arg: &String| arg.trim_start_matches('-').strip_prefix("format=").map(String::from);
+    own.filter(|arg| arg.starts_with('-')).filter_map(format).last().map(|format| format!("--format={format}"))
 }
 
 /// The peers look for a few flags everywhere, so that they do not warn of these.
@@ -256,6 +265,8 @@ mod tests {
         assert_eq!(plain("policy write p -"), "policy write -- p -");
         assert_eq!(plain("read -- -x"), "read -- -x");
         assert_eq!(plain("token create -renewable=false -policy a"), "token create --renewable=false --policy=a");
+        assert_eq!(plain("read a -format=json"), "read --format=json -- a -format=json");
+        assert_eq!(plain("kv put a format=json -- -format=x"), "kv put -- a format=json -- -format=x");
         assert_eq!(plain("read -field data -ns a x"), "read --field=data --namespace=a -- x");
     }
 

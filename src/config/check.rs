@@ -1,22 +1,26 @@
 //! What must hold between several keys.
 
+use super::section::Section;
 use super::storage::StorageKind;
 use super::{Bind, Config, ConfigError};
 
 /// Refuses contradictions and collects warnings.
 pub(super) fn check(config: &mut Config) -> Result<(), ConfigError> {
-    lease_ttls(config)?;
     sockets(config)?;
     advertised(config)?;
     node_id(config)
 }
 
-fn lease_ttls(config: &Config) -> Result<(), ConfigError> {
+/// Refuses lives of leases that contradict each other, where they are written.
+pub(super) fn lease_ttls(top: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
     if config.default_lease_ttl > config.max_lease_ttl {
-        return fail("default_lease_ttl is longer than max_lease_ttl");
+        return Err(match top.get("default_lease_ttl") {
+            Some(_) => top.fault("default_lease_ttl", "is longer than max_lease_ttl"),
+            None => top.fault("max_lease_ttl", "is shorter than default_lease_ttl, which is 768h if it is left out"),
+        });
     }
     if config.default_lease_ttl.is_zero() {
-        return fail("default_lease_ttl is zero: leave it out for 768h");
+        return Err(top.fault("default_lease_ttl", "is zero: leave it out for 768h"));
     }
     Ok(())
 }

@@ -214,7 +214,11 @@ impl Config {
 /// A file itself, or the configuration files in a directory.
 async fn files(disk: &Disk, path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let Some(entries) = disk.list(path).await.ok().filter(|entries| !entries.is_empty()) else {
-        return Ok(vec![path.to_path_buf()]);
+        // An empty directory looks like a file until it is read.
+        return match disk.read(path).await {
+            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Err(no_files(path)),
+            _ => Ok(vec![path.to_path_buf()]),
+        };
     };
     let is_config = |name: &str| !name.starts_with('.') && (name.ends_with(".hcl") || name.ends_with(".json"));
     let files: Vec<PathBuf> = entries
@@ -223,9 +227,13 @@ async fn files(disk: &Disk, path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
         .map(|entry| path.join(&entry.name))
         .collect();
     if files.is_empty() {
-        return Err(ConfigError::Whole(format!("{}: no *.hcl or *.json file in this directory", path.display())));
+        return Err(no_files(path));
     }
     Ok(files)
+}
+
+fn no_files(directory: &Path) -> ConfigError {
+    ConfigError::Whole(format!("{}: no *.hcl or *.json file in this directory", directory.display()))
 }
 
 fn source(file: String, text: &str) -> Result<Source, ConfigError> {
@@ -280,6 +288,7 @@ fn read(sources: &[Source], env: &Environment<'_>) -> Result<Config, ConfigError
         later: Vec::new(),
         warnings: Vec::new(),
     };
+    check::lease_ttls(&top, &config)?;
     top.later(LATER);
     top.finish(&mut later)?;
     config.later = later;

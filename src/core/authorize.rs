@@ -183,8 +183,10 @@ impl Core {
             operation = self.create_or_update(txn, &found.record, rest, request, &caller).await?;
         }
         let ask = Ask { operation, path: &request.path, data: &request.data, wrap_ttl: request.wrap_ttl };
-        let is_own = routed.is_some_and(|(found, _)| ["system", "token"].contains(&found.record.kind.as_str()));
-        let verdict = if is_own { own_verdict(&acl, &ask) } else { acl.check(&ask) };
+        let verdict = match routed.is_some_and(|(found, _)| passes_over_slash(&found.record)) {
+            true => verdict_without_slash(&acl, &ask),
+            false => acl.check(&ask),
+        };
         if !verdict.allowed && !is_open_to_all(request) {
             return Err(Error::denied());
         }
@@ -234,10 +236,16 @@ impl Core {
     }
 }
 
-/// What the policies say of a request to the server's own endpoints, which serve many a path with a slash at the end as
-/// they do without it: both must be allowed, or a rule that denies `sys/mounts/a` would say nothing of `sys/mounts/a/`.
-/// Lists are of folders, and the policies see to their slash themselves.
-fn own_verdict(acl: &Acl, ask: &Ask<'_>) -> Verdict {
+/// Whether a mount serves many a path with a slash at the end as it does without it: the server's own endpoints, and KV
+/// version 2.
+fn passes_over_slash(mount: &Mount) -> bool {
+    matches!(mount.kind.as_str(), "system" | "token") || mount.is_versioned_kv()
+}
+
+/// What the policies say of a request to a mount that passes over a slash at the end: with and without it, it must be
+/// allowed, or a rule that denies `sys/mounts/a` would say nothing of `sys/mounts/a/`. Lists are of folders, and the
+/// policies see to their slash themselves.
+fn verdict_without_slash(acl: &Acl, ask: &Ask<'_>) -> Verdict {
     let verdict = acl.check(ask);
     match ask.path.strip_suffix('/').filter(|_| ask.operation != Operation::List) {
         None => verdict,

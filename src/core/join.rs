@@ -1,18 +1,18 @@
 //! Joining: the active node grants, a new node proves that it can open the seal (cluster-protocol, section 3). The
 //! exchange itself is [`crate::raft::join`]; who carries it is the server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::sealing::{Secrets, bare};
 use super::{Core, Error, Request, Response, Result, Unsealed};
-use crate::config::storage::{Pem, RetryJoin};
-use crate::config::{HostPort, Url};
+use crate::config::HostPort;
+use crate::config::storage::RetryJoin;
 use crate::raft::command::Body;
 use crate::raft::grant::PublicKey;
 use crate::raft::identity::Cluster;
@@ -34,9 +34,15 @@ const CAUGHT_UP: u64 = 16;
 #[derive(Default)]
 pub(crate) struct Joining {
     challenge: Option<Challenge>,
+    /// The target that gave the challenge.
+    challenger: String,
     opened: Option<joiner::Opened>,
     /// Targets that were asked for by `sys/storage/raft/join`.
-    requested: Vec<RetryJoin>,
+    pub(super) requested: Vec<RetryJoin>,
+    /// The configuration names targets.
+    pub(super) expected: bool,
+    /// How many challenges of a target have led to nothing.
+    setbacks: BTreeMap<String, u32>,
 }
 
 /// What a member answers a joiner on the cluster port.
@@ -79,8 +85,11 @@ impl Core {
         let unsealed = self.unsealed().await?;
         self.active()?;
         self.linearize().await?;
-        let seal_config = self.plain(Record::SealConfig).await?;
+        let seal_config: Option<plain::SealConfig> = self.plain(Record::SealConfig).await?;
         let seal_config = seal_config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
+        if seal_config.check_key != unsealed.secrets.check_key {
+            return Err(Error::Unavailable("the unseal shares are being replaced: ask again".into()));
+        }
         // Whoever asks gets this answer, and a joiner gets the wrapped key with the log.
         let seal_config = plain::SealConfig { wrapped_root_key: bytes::Bytes::new(), ..seal_config };
         let secrets = &unsealed.secrets;
@@ -216,16 +225,32 @@ impl Core {
         self.joining.lock().unwrap_or_else(PoisonError::into_inner).challenge.is_none()
     }
 
-    /// Keeps a challenge until shares come.
-    pub fn take_challenge(&self, challenge: Challenge) {
-        tracing::info!(cluster = challenge.init.cluster_name, "joining: unseal this node with the cluster's shares");
-        self.joining.lock().unwrap_or_else(PoisonError::into_inner).challenge = Some(challenge);
+    /// Keeps a challenge of the target `from` until shares come.
+    pub fn take_challenge(&self, challenge: Challenge, from: &str) {
+        tracing::info!(from, cluster = challenge.init.cluster_name, "joining: unseal with the cluster's shares");
+        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        (joining.challenge, joining.opened) = (Some(challenge), None);
+        joining.challenger = from.to_string();
     }
 
-    /// Drops the challenge: another one is needed.
+    /// The target that gave the present challenge, or the last one.
+    pub fn challenger(&self) -> String {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner).challenger.clone()
+    }
+
+    /// How many challenges of a target have led to nothing.
+    pub fn setbacks(&self, target: &str) -> u32 {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner).setbacks.get(target).copied().unwrap_or(0)
+    }
+
+    /// Drops the challenge, which led to nothing: another one is needed.
     pub fn drop_challenge(&self) {
         let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
-        (joining.challenge, joining.opened) = (None, None);
+        if joining.challenge.take().is_some() {
+            let from = joining.challenger.clone();
+            *joining.setbacks.entry(from).or_insert(0) += 1;
+        }
+        joining.opened = None;
     }
 
     /// The answer to the challenge, for the node with this key (that of the challenge's granter if `None`), once the
@@ -269,7 +294,9 @@ impl Core {
         self.raft.identity().enter(cluster).await.map_err(|error| Error::Internal(error.to_string()))?;
         crate::runtime::point::die_at("granted");
         transport.set_members(granted.members.clone());
-        self.drop_challenge();
+        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        (joining.challenge, joining.opened) = (None, None);
+        drop(joining);
         tracing::info!("joined: this node was granted and waits for the log");
         Ok(())
     }
@@ -287,48 +314,18 @@ impl Core {
             return Ok(false);
         }
         let Some(config) = self.joining_seal_config() else { return Ok(false) };
-        if let Some(key) = self.with_progress(|progress| progress.resolve(&config))? {
+        // Shares that do not fit: the challenge may be wrong, or older than the seal; another one is asked for.
+        let resolved = self.with_progress(|progress| progress.resolve(&config)).inspect_err(|_| self.drop_challenge());
+        if let Some(key) = resolved? {
             self.hold_seal_key(Arc::new(key));
             self.shares.notify_one();
         }
         Ok(false)
     }
 
-    /// `POST sys/storage/raft/join`.
-    pub(crate) async fn join_request(&self, request: &Request) -> Result<Response> {
-        if self.settings.storage_type != "raft" {
-            return Err(Error::invalid("raft storage is not in use"));
-        }
-        if self.belongs() {
-            return Err(Error::invalid("this node belongs to a cluster already"));
-        }
-        let address = request.text("leader_api_addr")?.unwrap_or_default();
-        let inline = |name: &str| Ok::<_, Error>(request.text(name)?.filter(|pem| !pem.is_empty()).map(Pem::Inline));
-        let client = match (inline("leader_client_cert")?, inline("leader_client_key")?) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            _ => None,
-        };
-        let target = RetryJoin {
-            leader_api_addr: Url::parse(&address).map_err(|error| Error::field("leader_api_addr", &error))?,
-            ca_cert: inline("leader_ca_cert")?,
-            client,
-            tls_servername: request.text("leader_tls_servername")?.filter(|name| !name.is_empty()),
-        };
-        let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
-        if joining.requested.len() < REQUESTED_MAX && !joining.requested.contains(&target) {
-            joining.requested.push(target);
-        }
-        Ok(bare(json!({ "joined": true })))
-    }
-
     /// Waits until shares have made an answer to the challenge possible.
     pub async fn shares_came(&self) {
         self.shares.notified().await;
-    }
-
-    /// Targets that operators asked for.
-    pub fn requested_targets(&self) -> Vec<RetryJoin> {
-        self.joining.lock().unwrap_or_else(PoisonError::into_inner).requested.clone()
     }
 
     pub(crate) fn held_seal_key(&self) -> Option<Arc<SealKey>> {
@@ -357,9 +354,6 @@ impl Core {
         identity.enter(cluster).await.map_err(|error| Error::Internal(error.to_string()))
     }
 }
-
-/// Targets that operators may ask for.
-const REQUESTED_MAX: usize = 16;
 
 // ---- the cluster port ----
 

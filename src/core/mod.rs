@@ -6,6 +6,7 @@ pub mod commit;
 pub mod health;
 mod in_flight;
 pub mod join;
+mod join_request;
 pub mod mount;
 pub mod pipeline;
 pub mod policies;
@@ -95,7 +96,7 @@ pub struct Inner {
     initialized: AtomicBool,
     /// Where the leader's clients are to be sent.
     leader_api: Mutex<Option<(crate::raft::types::Incarnation, String)>>,
-    /// Counts the writes of the seal record and the keyring: look before the next use.
+    /// Counts the writes of the seal record, the keyring and the seal: look before the next use.
     keys_written: AtomicU64,
     /// What of `keys_written` has been looked at.
     keys_seen: AtomicU64,
@@ -107,14 +108,16 @@ pub struct Inner {
     acls: authorize::AclCache,
     /// OpenAPI documents for everybody.
     documents: sys::Documents,
-    /// The attempt to make a root token from unseal shares.
-    root_attempt: sys::RootAttempt,
+    /// Attempts to do something with unseal shares.
+    attempts: sys::Attempts,
     /// Requests that are being served.
     pub(crate) in_flight: in_flight::InFlight,
     /// Requests that ran into too many conflicts wait in line here, by key.
     line: commit::Line,
     /// What joining this node's cluster has come to.
     joining: Mutex<join::Joining>,
+    /// Asks a target to let this node in.
+    asker: std::sync::OnceLock<join_request::Asker>,
 }
 
 impl std::ops::Deref for Core {
@@ -160,10 +163,11 @@ impl Core {
             tokens: View::new(token::Entry::decode, limits::VIEW_RECORDS),
             acls: authorize::AclCache::default(),
             documents: sys::Documents::default(),
-            root_attempt: sys::RootAttempt::default(),
+            attempts: sys::Attempts::default(),
             in_flight: in_flight::InFlight::default(),
             line: commit::Line::default(),
             joining: Mutex::new(join::Joining::default()),
+            asker: std::sync::OnceLock::new(),
         }));
         let weak = Arc::downgrade(&core.0);
         core.raft.state().on_change(Arc::new(move |key: Option<&[u8]>| {
@@ -190,7 +194,7 @@ impl Inner {
         if is(schema::Kind::Mount) {
             self.router.mark_dirty(key);
         }
-        if kind.is_none() {
+        if kind.is_none() && !mutant("removal-lost-in-snapshot") {
             self.removed_stale.store(true, std::sync::atomic::Ordering::SeqCst);
         }
         if kind == Some(schema::Kind::Removed as u8) {
@@ -200,7 +204,7 @@ impl Inner {
                 self.raft.evict(id);
             }
         }
-        if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) {
+        if is(schema::Kind::SealRecord) || is(schema::Kind::Keyring) || is(schema::Kind::SealConfig) {
             self.keys_written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     }

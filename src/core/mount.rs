@@ -96,6 +96,11 @@ impl Tuned {
 }
 
 impl Mount {
+    /// Whether it is served by KV version 2.
+    pub(crate) fn is_versioned_kv(&self) -> bool {
+        self.kind == "kv" && crate::engines::catalog::is_versioned(&self.options)
+    }
+
     /// The record's storage key.
     pub fn key(&self) -> Bytes {
         key(Kind::Mount, &self.uuid)

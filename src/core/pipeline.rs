@@ -46,6 +46,10 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one; else what the client is to be told.
     pub async fn handle(&self, request: &Request) -> Result<Response> {
+        self.serve(request).await.map_err(|error| self.told_if_out(error))
+    }
+
+    async fn serve(&self, request: &Request) -> Result<Response> {
         let _in_flight = self.in_flight.begin(request, self.runtime.clock.now());
         if let Some(answer) = self.public(request).await {
             return answer;

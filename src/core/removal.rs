@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Core, Error, Result, Unsealed};
 use crate::raft::MemberStatus;
+use crate::raft::transport::REMOVED;
 use crate::raft::types::Incarnation;
 use crate::storage::plain;
 use crate::storage::schema::{self, Kind};
@@ -34,6 +35,9 @@ impl Core {
         if member.voter && members.iter().filter(|member| member.voter).count() == 1 {
             return Err(Error::invalid("the last voter cannot be removed"));
         }
+        if member.incarnation == self.raft.identity().incarnation() && self.hands_over().await {
+            return Err(Error::Standby);
+        }
         self.mark_removal(unsealed, member, false).await?;
         let removed = async {
             self.raft.remove(member.incarnation).await?;
@@ -41,6 +45,16 @@ impl Core {
             self.finish_removals(unsealed).await.map(drop)
         };
         removed.await.map_err(|error| Error::Unknown(format!("the removal was begun and goes on by itself: {error}")))
+    }
+
+    /// A leader that is to go hands over first, and its successor removes it: who leads while it is no member any more
+    /// may have to stop half-way. Whether somebody else leads now; if nobody can, the removal is no less possible.
+    async fn hands_over(&self) -> bool {
+        let handed_over = self.raft.step_down().await;
+        if let Err(error) = &handed_over {
+            tracing::warn!(error, "the leader is to be removed and cannot hand over first");
+        }
+        handed_over.is_ok()
     }
 
     /// Remembers that a member is to go, before it leaves the membership.
@@ -85,6 +99,28 @@ impl Core {
     /// The log index at which an incarnation was removed.
     pub(crate) fn is_removed(&self, incarnation: Incarnation) -> Option<u64> {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).get(&incarnation).copied()
+    }
+
+    /// Whether this node itself was removed, as far as it has heard.
+    pub fn is_out(&self) -> bool {
+        self.raft.transport().is_removed()
+    }
+
+    /// Drops what a removed node has no business with any more: keys, and shares that wait.
+    pub(crate) fn leave(&self) {
+        self.with_progress(|progress| progress.reset());
+        self.drop_held_seal_key();
+        if self.secrets_now().is_some() {
+            self.drop_keys(REMOVED);
+        }
+    }
+
+    /// What a client of a removed node is told: neither a seal nor a missing leader is what it would wait for.
+    pub(crate) fn told_if_out(&self, error: Error) -> Error {
+        match error {
+            Error::Sealed | Error::Standby if self.is_out() => Error::Unavailable(REMOVED.into()),
+            error => error,
+        }
     }
 
     /// Reads what is to be known later without waiting for the disk: whether there is a cluster, and who was removed.

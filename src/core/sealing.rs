@@ -13,6 +13,7 @@ use super::{Core, Error, Operation, Raw, Request, Response, Result, Unsealed};
 use crate::barrier::BarrierTxn;
 use crate::policy::builtin;
 use crate::raft::command::Body;
+use crate::raft::transport::REMOVED;
 use crate::runtime::UnixTime;
 use crate::seal::{self, ChallengeKey, ClusterKey, Params};
 use crate::storage::schema::{self, Kind};
@@ -31,6 +32,8 @@ pub struct Secrets {
     pub salt: Salt,
     /// The cluster's record.
     pub cluster: plain::Init,
+    /// Which seal they are of: a rekey replaces it, and some of them with it.
+    pub check_key: [u8; 32],
 }
 
 /// How long a sole voter has to win its first election.
@@ -80,6 +83,25 @@ impl Core {
         {
             tracing::warn!(%error, "sealing: the keyring was replaced and this node cannot follow");
             self.drop_keys("the keyring was replaced");
+        }
+        self.look_at_seal().await
+    }
+
+    /// Takes over the secrets that a rekey has replaced.
+    async fn look_at_seal(&self) -> Result<()> {
+        let (Some(held), Some(config)) = (self.secrets_now(), self.plain::<plain::SealConfig>(Kind::SealConfig).await?)
+        else {
+            return Ok(());
+        };
+        if held.check_key == config.check_key {
+            return Ok(());
+        }
+        let secrets = self.load_secrets(&*self.barrier.keyring()?, held.cluster.clone()).await?;
+        let mut slot = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        // Sealed meanwhile: stay so.
+        if slot.is_some() {
+            *slot = Some(Arc::new(secrets));
+            tracing::info!("the unseal shares were replaced");
         }
         Ok(())
     }
@@ -134,6 +156,8 @@ impl Core {
         if self.seal_config().await?.is_some() || self.raft.identity().cluster().is_some() {
             return Err(Error::invalid("Vault is already initialized"));
         }
+        // Shares that waited for another cluster are none of this one.
+        self.with_progress(|progress| progress.reset());
         self.raft.initialize(&self.raft.transport().advertised()).await.map_err(Error::Unavailable)?;
         self.wait_for_leadership().await?;
         let made = seal::init(params, &self.settings.cluster_name, self.runtime.clock.now(), &self.runtime.entropy);
@@ -316,7 +340,7 @@ impl Core {
     // ---- status ----
 
     /// `GET sys/seal-status`.
-    pub(crate) async fn seal_status(&self, warnings: Vec<String>) -> Result<Response> {
+    pub(crate) async fn seal_status(&self, pending: Vec<String>) -> Result<Response> {
         let config = self.seal_config().await?;
         let unsealed = self.secrets_now();
         let (progress, nonce) = self.with_progress(|progress| (progress.count(), progress.nonce().to_string()));
@@ -339,8 +363,11 @@ impl Core {
             status["cluster_name"] = Value::String(secrets.cluster.cluster_name.clone());
             status["cluster_id"] = Value::String(secrets.cluster.cluster_id.clone());
         }
-        if !warnings.is_empty() {
-            status["warnings"] = json!(warnings);
+        if self.is_out() {
+            status["removed_from_cluster"] = json!(true);
+            status["warnings"] = json!([REMOVED]);
+        } else if !pending.is_empty() {
+            status["warnings"] = json!(pending);
             status["pending"] = json!(true);
         }
         Ok(bare(status))

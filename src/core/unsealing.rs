@@ -8,6 +8,7 @@ use super::sealing::Secrets;
 use super::{Core, Error, Request, Response, Result};
 use crate::barrier::{Keyring, RootKey};
 use crate::raft::command::Body;
+use crate::raft::transport::REMOVED;
 use crate::raft::types::LogId;
 use crate::seal::{self, ChallengeKey, ClusterKey, SealKey};
 use crate::storage::plain;
@@ -30,9 +31,18 @@ const KNOWN_WAIT: Duration = Duration::from_millis(400);
 /// How long a request to unseal waits before it answers that the shares are pending.
 const UNSEAL_WAIT: Duration = Duration::from_millis(800);
 
+/// Between two looks at the seal.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+
+/// What shares wait for on a node that has joined no cluster yet.
+const TO_BE_ADMITTED: &str = "the unseal is pending: this node waits to be admitted to the cluster";
+
 impl Core {
     /// `PUT sys/unseal`: takes a share, or drops all with `reset`.
     pub(crate) async fn unseal(&self, request: &Request) -> Result<Response> {
+        if self.is_out() {
+            return Err(Error::invalid(REMOVED));
+        }
         if request.flag("reset")?.unwrap_or(false) {
             if self.secrets_now().is_some() {
                 return Err(Error::invalid("vault is unsealed"));
@@ -49,7 +59,7 @@ impl Core {
             return Err(Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true"));
         }
         let Some(config) = self.seal_config().await? else {
-            return Err(Error::invalid("Vault is not initialized"));
+            return self.keep_early_share(&share).await;
         };
         if self.secrets_now().is_some() {
             seal::UnsealProgress::read(&share)?;
@@ -68,13 +78,24 @@ impl Core {
             Ok(Ok(true)) => self.seal_status(Vec::new()).await,
             Ok(Err(error)) => Err(error),
             Ok(Ok(false)) | Err(_) => {
-                let waits = match self.plain::<plain::Init>(Kind::Init).await? {
-                    None => "to be admitted to the cluster",
-                    Some(_) => "for a leader and to catch up with it",
+                let pending = match self.plain::<plain::Init>(Kind::Init).await? {
+                    None => TO_BE_ADMITTED,
+                    Some(_) => "the unseal is pending: this node waits for a leader and to catch up with it",
                 };
-                self.seal_status(vec![format!("the unseal is pending: this node waits {waits}")]).await
+                self.seal_status(vec![pending.into()]).await
             }
         }
+    }
+
+    /// Keeps a share on a node that is to join a cluster and has heard of none yet. It takes the place of what was
+    /// waiting, as any other does.
+    async fn keep_early_share(&self, share: &str) -> Result<Response> {
+        if !self.expects_to_join() {
+            return Err(Error::invalid("Vault is not initialized"));
+        }
+        self.drop_held_seal_key();
+        self.with_progress(|progress| progress.add(share, &self.runtime.entropy))?;
+        self.seal_status(vec![TO_BE_ADMITTED.into()]).await
     }
 
     /// Notes what this node knows now. These shares take the place of any that were waiting: a key that was found right
@@ -203,7 +224,10 @@ impl Core {
         Ok(())
     }
 
-    async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+    pub(super) async fn load_secrets(&self, keyring: &Keyring, cluster: plain::Init) -> Result<Secrets> {
+        // First: were the seal replaced while the rest is read, the next look sees that this one is old.
+        let config = self.plain::<plain::SealConfig>(Kind::SealConfig).await?;
+        let config = config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
         let read = async |name: &[u8]| {
             let key = schema::key(Kind::ClusterSecret, name);
             let stored = self.raft.state().get(&key).await?;
@@ -220,12 +244,18 @@ impl Core {
             cookie_key: *read(schema::COOKIE_KEY).await?.danger_expose(),
             salt: Salt(*read(schema::TOKEN_SALT).await?.danger_expose()),
             cluster,
+            check_key: config.check_key,
         })
     }
 
     /// Follows the seal until the node stops: takes notice of records, and uses pending shares as soon as it can.
     pub async fn follow_seal(self) {
         loop {
+            if self.is_out() {
+                self.leave();
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+                continue;
+            }
             if let Err(error) = self.refresh_keys().await {
                 tracing::warn!(%error, "sealing: the state of the seal cannot be read");
             }
@@ -235,7 +265,7 @@ impl Core {
                 tracing::warn!(%error, "unseal: not with the shares that are pending");
             }
             self.commit_pending_seal().await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(FOLLOW_PAUSE).await;
         }
     }
 }

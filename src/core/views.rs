@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::{Error, Result};
-use crate::barrier::Keyring;
+use crate::barrier::{BarrierTxn, Keyring};
 use crate::raft::state::State;
 use crate::storage::schema;
 
@@ -170,6 +170,19 @@ impl<T: Send + Sync + 'static, D> TableView<T, D> {
             cache.built = Some(Arc::clone(&built));
         }
         Ok(built)
+    }
+
+    /// What `build` makes of all records as a transaction reads them, at most `limit`, and how many they are. They join its read set: what the transaction does not see makes its commit fail. The cache
+    /// does not serve for that, since the store can be one commit ahead of it.
+    pub async fn read_in(&self, txn: &mut BarrierTxn, limit: u32) -> Result<(D, usize)> {
+        let from = schema::key(self.kind, b"");
+        let mut table = Table::new();
+        for (key, revision, plain) in txn.scan(&from, &schema::prefix_end(&from), limit).await? {
+            let record = (self.decode)(&plain).ok_or_else(|| unreadable(&key))?;
+            table.insert(key, Found { revision, record: Arc::new(record) });
+        }
+        let records = table.len();
+        Ok(((self.build)(table), records))
     }
 
     async fn load(&self, state: &State, keyring: &Keyring) -> Result<Table<T>> {

@@ -1,5 +1,6 @@
 //! Response wrapping: an answer goes into the cubbyhole of a token of one use, in the same commit as what made it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -20,8 +21,72 @@ use crate::token::{self, Entry, Hash};
 /// The policy that every wrapping token has.
 pub(crate) const POLICY: &str = crate::policy::name::RESPONSE_WRAPPING;
 
-/// Where in the token's cubbyhole the answer is.
+/// Where in the token's cubbyhole the answer is, and in the record its body.
 const RECORD: &str = "response";
+
+/// In the record: the status of the answer, where it is not 200, and its media type, where it is not JSON.
+const STATUS: &str = "status";
+const CONTENT_TYPE: &str = "content_type";
+
+const JSON: &str = "application/json";
+
+/// An answer as it is wrapped.
+struct Wrapped {
+    /// Its whole body.
+    body: String,
+    /// Its HTTP status.
+    status: u16,
+    /// Its media type.
+    content_type: String,
+}
+
+impl Wrapped {
+    /// The answer as it would have been sent; `None` if it has nothing to say.
+    fn of(response: &Response, request_id: &str) -> Option<Wrapped> {
+        let (body, status, content_type) = match &response.raw {
+            Some(raw) => (Cow::Borrowed(raw.body.as_slice()), raw.status, raw.content_type),
+            None if response.data.is_none() && response.auth.is_none() => return None,
+            None => {
+                let status = match (response.absent, response.accepted) {
+                    (true, _) => 404,
+                    (false, true) => 202,
+                    (false, false) => 200,
+                };
+                (Cow::Owned(envelope::render(response, request_id)), status, JSON)
+            }
+        };
+        let body = String::from_utf8_lossy(&body).trim_end().to_string();
+        Some(Wrapped { body, status, content_type: content_type.to_string() })
+    }
+
+    fn to_record(&self) -> Value {
+        let mut record = json!({ RECORD: self.body });
+        if self.status != 200 {
+            record[STATUS] = json!(self.status);
+        }
+        if self.content_type != JSON {
+            record[CONTENT_TYPE] = json!(self.content_type);
+        }
+        record
+    }
+
+    fn from_record(record: &Value) -> Option<Wrapped> {
+        let status = record[STATUS].as_u64().and_then(|status| u16::try_from(status).ok());
+        Some(Wrapped {
+            body: record[RECORD].as_str()?.to_string(),
+            status: status.unwrap_or(200),
+            content_type: record[CONTENT_TYPE].as_str().unwrap_or(JSON).to_string(),
+        })
+    }
+
+    /// The answer again.
+    fn into_response(self) -> Response {
+        let known = [JSON, crate::telemetry::render::PROMETHEUS_TYPE];
+        let content_type = known.into_iter().find(|known| *known == self.content_type).unwrap_or(JSON);
+        let raw = super::Raw { content_type, body: self.body.into_bytes(), status: self.status };
+        Response { raw: Some(raw), ..Response::default() }
+    }
+}
 
 /// 400: no such wrapping token, or somebody has used it.
 pub(crate) fn invalid_token() -> Error {
@@ -112,16 +177,14 @@ impl Core {
         response: Response,
     ) -> Result<Response> {
         let Some(ttl) = request.wrap_ttl.filter(|ttl| !ttl.is_zero()) else { return Ok(response) };
-        if response.raw.is_some()
-            || response.wrap_info.is_some()
-            || (response.data.is_none() && response.auth.is_none())
-        {
+        // Help is for all and says nothing of what is stored.
+        if response.wrap_info.is_some() || request.operation == Operation::Help {
             return Ok(response);
         }
         let ttl = ttl.min(self.settings.max_lease_ttl);
         let response = Response { flat: false, ..response };
-        let wrapped = String::from_utf8_lossy(&envelope::render(&response, &request.id)).trim_end().to_string();
-        let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
+        let Some(wrapped) = Wrapped::of(&response, &request.id) else { return Ok(response) };
+        let mut info = self.wrap(unsealed, txn, &request.path, ttl, &wrapped).await?;
         info.wrapped_accessor = response.auth.as_ref().map(|auth| auth.accessor.clone());
         self.reshape(unsealed, request, &mut info);
         Ok(Response { wrap_info: Some(info), warnings: response.warnings, ..Response::default() })
@@ -140,14 +203,14 @@ impl Core {
         }
     }
 
-    /// Makes a wrapping token around `wrapped`, the whole JSON of an answer.
+    /// Makes a wrapping token around an answer.
     async fn wrap(
         &self,
         unsealed: &Unsealed,
         txn: &mut BarrierTxn,
         path: &str,
         ttl: Duration,
-        wrapped: String,
+        wrapped: &Wrapped,
     ) -> Result<WrapInfo> {
         let now = self.runtime.clock.now();
         let entropy = &self.runtime.entropy;
@@ -175,7 +238,7 @@ impl Core {
         token::store::create(txn, &unsealed.secrets.salt, &hash, &entry);
         let mount = self.cubbyhole_mount(unsealed).await?;
         let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
-        let object = engine::encode(json!({ RECORD: wrapped }));
+        let object = engine::encode(wrapped.to_record());
         cubbyhole.put(&format!("{}{RECORD}", engine::prefix(&hex::encode(hash))), &object);
         Ok(WrapInfo {
             token: id,
@@ -248,19 +311,18 @@ impl Core {
         let wrapped = self.take_wrapped(unsealed, txn, &hash, &entry).await?;
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| !ttl.is_zero()) {
             let ttl = ttl.min(self.settings.max_lease_ttl);
-            let mut info = self.wrap(unsealed, txn, &request.path, ttl, wrapped).await?;
+            let mut info = self.wrap(unsealed, txn, &request.path, ttl, &wrapped).await?;
             self.reshape(unsealed, request, &mut info);
             return Ok(Response { wrap_info: Some(info), ..Response::default() });
         }
-        let raw = super::Raw { content_type: "application/json", body: wrapped.into_bytes(), status: 200 };
-        Ok(Response { raw: Some(raw), ..Response::default() })
+        Ok(wrapped.into_response())
     }
 
     async fn rewrap(&self, unsealed: &Unsealed, txn: &mut BarrierTxn, request: &Request) -> Result<Response> {
         let (hash, entry) = self.wrapping_token(unsealed, txn, request).await?;
         let wrapped = self.take_wrapped(unsealed, txn, &hash, &entry).await?;
         let path = entry.wraps.clone().unwrap_or_default();
-        let info = self.wrap(unsealed, txn, &path, entry.creation_ttl, wrapped).await?;
+        let info = self.wrap(unsealed, txn, &path, entry.creation_ttl, &wrapped).await?;
         Ok(Response { wrap_info: Some(info), ..Response::default() })
     }
 
@@ -270,12 +332,12 @@ impl Core {
         txn: &mut BarrierTxn,
         hash: &Hash,
         entry: &Entry,
-    ) -> Result<String> {
+    ) -> Result<Wrapped> {
         let mount = self.cubbyhole_mount(unsealed).await?;
         let name = format!("{}{RECORD}", engine::prefix(&hex::encode(hash)));
         let mut cubbyhole = MountView::new(txn, mount.namespace, &mount.uuid);
         let object = engine::decode(&cubbyhole.get(&name).await?.ok_or_else(invalid_token)?)?;
-        let wrapped = object[RECORD].as_str().ok_or_else(invalid_token)?.to_string();
+        let wrapped = Wrapped::from_record(&object).ok_or_else(invalid_token)?;
         cubbyhole.delete(&name);
         token::store::remove_record(txn, &unsealed.secrets.salt, hash, entry);
         if crate::runtime::point::mutant("unwrap-twice") {

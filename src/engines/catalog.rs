@@ -14,11 +14,16 @@ pub const KINDS: &[&str] = &["kv"];
 /// The engine of a mount; `None` if the core serves it itself.
 pub fn find(kind: &str, options: &BTreeMap<String, String>) -> Option<&'static dyn Backend> {
     match kind {
-        "kv" if options.get("version").is_some_and(|version| version == "2") => Some(&Kv2),
+        "kv" if is_versioned(options) => Some(&Kv2),
         "kv" => Some(&Kv1),
         "cubbyhole" => Some(&Cubbyhole),
         _ => None,
     }
+}
+
+/// Whether the options of a `kv` mount ask for version 2.
+pub fn is_versioned(options: &BTreeMap<String, String>) -> bool {
+    options.get("version").is_some_and(|version| version == "2")
 }
 
 /// # Errors

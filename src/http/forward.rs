@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Map;
 
 use crate::core::{Client, Error, Operation, Request};
 use crate::logical::envelope;
+use crate::runtime::Offload;
 use crate::secret::Secret;
 use crate::telemetry::Metrics;
 
@@ -59,6 +61,11 @@ impl From<Request> for ForwardedRequest {
 }
 
 impl ForwardedRequest {
+    /// Bytes that it has about.
+    pub fn size(&self) -> usize {
+        self.data.len()
+    }
+
     /// The bytes to send: a version, then postcard.
     pub fn encode(&self) -> Vec<u8> {
         // Postcard fails only on sequences of unknown length, of which there are none.
@@ -97,8 +104,8 @@ pub fn served(bytes: &[u8]) -> Result<Option<ForwardedAnswer>, Error> {
 
 /// Serves a forwarded request at the active node: bytes in, bytes out for [`served`]. It runs to its end whatever becomes of
 /// the connection, and a panic ends only it. A node that is no longer active says so and does not pass it on again.
-pub async fn serve(handler: &Arc<dyn Handler>, metrics: &Metrics, bytes: &[u8]) -> Vec<u8> {
-    let answer = match ForwardedRequest::decode(bytes) {
+pub async fn serve(handler: &Arc<dyn Handler>, metrics: &Metrics, offload: &Offload, bytes: Bytes) -> Vec<u8> {
+    let answer = match offload.compute(bytes.len(), move || ForwardedRequest::decode(&bytes)).await {
         Err(error) => Some(super::error::reply(&error, "")),
         Ok(request) => {
             let id = request.id.clone();

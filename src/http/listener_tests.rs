@@ -15,7 +15,7 @@ use super::*;
 use crate::config::listener::ProxyBehavior;
 use crate::core::{Error, Request, Response};
 use crate::http::{ForwardedAnswer, ForwardedRequest, HealthFacts, Reply, forward, self_signed};
-use crate::runtime::Entropy;
+use crate::runtime::{Entropy, Offload};
 
 /// Answers with what it was asked, or misbehaves where the path says so.
 #[derive(Default)]
@@ -231,10 +231,10 @@ async fn a_standby_forwards_or_redirects() {
     assert_eq!(Value::Object(forwarded.data), json!({"k": "v"}));
     // At the other end: a node that is active answers, one that is not says that nothing was done.
     let (handler, metrics): (Arc<dyn Handler>, _) = (world.handler.clone(), &world.metrics);
-    let bytes = ForwardedRequest::from(forwarded_copy()).encode();
-    assert_eq!(forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap(), None);
+    let (bytes, offload) = (Bytes::from(ForwardedRequest::from(forwarded_copy()).encode()), Offload::inline());
+    assert_eq!(forward::served(&forward::serve(&handler, metrics, &offload, bytes.clone()).await).unwrap(), None);
     world.handler.standby.store(false, Ordering::Relaxed);
-    let answer = forward::served(&forward::serve(&handler, metrics, &bytes).await).unwrap().unwrap();
+    let answer = forward::served(&forward::serve(&handler, metrics, &offload, bytes.clone()).await).unwrap().unwrap();
     assert_eq!(answer.status, 200);
     world.handler.standby.store(true, Ordering::Relaxed);
     request.headers_mut().insert("x-vault-no-request-forwarding", "true".parse().unwrap());

@@ -171,7 +171,7 @@ impl Service {
         client: Client,
     ) -> Result<Request, Refusal> {
         let id = id.to_string();
-        if body.bytes.len() <= INLINE_BODY_BYTES {
+        if Offload::is_short(body.bytes.len()) {
             return head.request(id, headers, &body.bytes, client);
         }
         let (headers, body) = (headers.clone(), Arc::clone(body));
@@ -196,9 +196,10 @@ impl Service {
         // The request is made a second time from what came in, so that the usual way needs no copy of it.
         let head = router::head(parts)?;
         let request = self.request(head, id, &parts.headers, body, client).await?;
+        let request = self.offload.compute(body.bytes.len(), move || request.into()).await;
         let (handler, held) = (Arc::clone(&self.handler), Arc::clone(body));
         let forwarded = tokio::spawn(async move {
-            let answer = handler.forward(request.into()).await;
+            let answer = handler.forward(request).await;
             drop(held);
             answer
         });
@@ -255,9 +256,6 @@ async fn by<T>(deadline: Option<tokio::time::Instant>, future: impl Future<Outpu
         Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
     }
 }
-
-/// Bodies up to this length are read at once: it takes less than a millisecond.
-const INLINE_BODY_BYTES: usize = 64 << 10;
 
 /// Served here: it must answer when nothing else does.
 const HEALTH: &str = "sys/health";

@@ -133,13 +133,14 @@ impl Request {
         }
     }
 
-    /// A list of strings of the body: an array, or one string with commas.
+    /// A list of strings of the body: an array, one string with commas, or one number.
     ///
     /// # Errors
     /// If it is none, naming the field.
     pub fn list(&self, field: &str) -> Result<Option<Vec<String>>, super::Error> {
         match self.data.get(field) {
             None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) => Ok(Some(vec![number.to_string()])),
             Some(Value::String(text)) => {
                 Ok(Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect()))
             }
@@ -156,7 +157,7 @@ impl Request {
         }
     }
 
-    /// An object of strings of the body.
+    /// An object of strings of the body; null within it is the empty string.
     ///
     /// # Errors
     /// If it is none, naming the field.
@@ -166,6 +167,7 @@ impl Request {
             Some(Value::Object(object)) => object
                 .iter()
                 .map(|(key, value)| match value {
+                    Value::Null => Ok((key.clone(), String::new())),
                     Value::String(text) => Ok((key.clone(), text.clone())),
                     Value::Number(number) => Ok((key.clone(), number.to_string())),
                     Value::Bool(flag) => Ok((key.clone(), flag.to_string())),

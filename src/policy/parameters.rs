@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::logical::Operation;
 
-/// The demands of one pattern. Names of parameters are compared in lower case.
+/// The demands of one pattern. Names of parameters are compared in lower case, but one that is required must be sent so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
-    /// If not empty: only these may be given, with one of these values (an empty list: any). A name `*` lets any
-    /// other parameter pass.
+    /// If not empty: only these may be given, with one of these values (an empty list: any; a value `*`: itself alone).
+    /// A name `*` lets any other parameter pass.
     pub allowed: BTreeMap<String, Vec<Value>>,
-    /// These may not be given with one of these values (an empty list: any); a name `*` forbids all.
+    /// These may not be given with one of these values (an empty list or a value `*`: any); a name `*` forbids all.
     pub denied: BTreeMap<String, Vec<Value>>,
     /// These must be given.
     pub required: BTreeSet<String>,
@@ -45,10 +45,11 @@ impl Parameters {
     }
 
     fn permits_data(&self, data: &Map<String, Value>) -> bool {
-        let given: Vec<(String, &Value)> = data.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
-        if !self.required.iter().all(|wanted| given.iter().any(|(name, _)| name == wanted)) {
+        // An engine looks for the name itself: `OWNER` is nothing to one that asks for `owner`.
+        if !self.required.iter().all(|wanted| data.contains_key(wanted)) {
             return false;
         }
+        let given: Vec<(String, &Value)> = data.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
         if self.denied.contains_key(ANY) && !given.is_empty() {
             return false;
         }
@@ -96,18 +97,19 @@ fn smaller(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     }
 }
 
-/// Whether a given value is the listed one; a listed string may begin or end with `*`.
+/// Whether a given value is the listed one; a listed string may begin or end with `*`, but `*` alone is no more than itself.
 fn equals(listed: &Value, given: &Value) -> bool {
     match (listed, given) {
-        (Value::String(listed), Value::String(given)) => glob(listed, given),
+        (Value::String(listed), Value::String(given)) if listed != ANY => glob(listed, given),
         _ => listed == given,
     }
 }
 
 /// As [`equals`], but a number or boolean is also compared as text: an engine takes `1` for `"1"`, so a denied value must
-/// not get through in the other form.
+/// not get through in the other form. And `*` is any value: who denies it hardly means the one character.
 fn resembles(listed: &Value, given: &Value) -> bool {
-    equals(listed, given)
+    listed == ANY
+        || equals(listed, given)
         || match (scalar(listed), scalar(given)) {
             (Some(listed), Some(given)) => glob(&listed, &given),
             _ => false,
@@ -125,7 +127,6 @@ fn scalar(value: &Value) -> Option<String> {
 
 fn glob(pattern: &str, text: &str) -> bool {
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        _ if pattern == ANY => true,
         (Some(rest), Some(_)) => text.contains(rest.strip_suffix('*').unwrap_or(rest)),
         (Some(end), None) => text.ends_with(end),
         (None, Some(start)) => text.starts_with(start),

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::runtime::point::mutant;
+
 /// A path of a policy that is not exact: it ends with `*` (any rest), or has `+` segments (any one segment), or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -77,8 +79,12 @@ impl Pattern {
     /// with `*` and the other does not; else if it has more `+` segments; else if it is shorter; else if it is
     /// smaller in byte order.
     pub fn priority(&self, other: &Pattern) -> Ordering {
-        self.first
-            .cmp(&other.first)
+        let by_length = match mutant("deny-lost-to-longer-glob") {
+            true => self.body.len().cmp(&other.body.len()),
+            false => Ordering::Equal,
+        };
+        by_length
+            .then(self.first.cmp(&other.first))
             .then(other.glob.cmp(&self.glob))
             .then(other.wildcards.cmp(&self.wildcards))
             .then(self.body.len().cmp(&other.body.len()))

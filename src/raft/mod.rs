@@ -2,6 +2,7 @@
 
 pub mod address_book;
 pub mod command;
+mod gate;
 pub mod grant;
 pub mod identity;
 pub mod join;

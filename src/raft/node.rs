@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::Instant as _;
@@ -12,6 +12,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ReadPolicy, ServerState};
 
 use super::command::{Applied, Body, Command};
+use super::gate::Gate;
 use super::identity::Identity;
 use super::log::Log;
 use super::read_index::{Answer, Batcher, ReadIndexError};
@@ -22,6 +23,7 @@ use super::transport::raft_server::Served;
 use super::transport::{Fitness, Kind, Transport};
 use super::types::{Incarnation, LogId, Member, TypeConfig};
 use crate::limits;
+use crate::runtime::disk::Lock;
 use crate::runtime::{Runtime, UnixTime};
 
 /// openraft with our types.
@@ -41,10 +43,12 @@ pub(super) struct Inner {
     pub(super) identity: Identity,
     pub(super) options: Options,
     pub(super) fit: AtomicBool,
-    in_flight_bytes: AtomicUsize,
+    pub(super) gate: Gate,
     reads: Batcher,
     /// What this node does by itself until it stops.
     tasks: std::sync::Mutex<Vec<tokio::task::AbortHandle>>,
+    /// The data directory's, until the node stops.
+    lock: std::sync::Mutex<Option<Lock>>,
 }
 
 /// How a node's Raft is set up.
@@ -120,9 +124,10 @@ impl Raft {
             identity,
             options,
             fit: AtomicBool::new(false),
-            in_flight_bytes: AtomicUsize::new(0),
+            gate: Gate::default(),
             reads: Batcher::default(),
             tasks: std::sync::Mutex::default(),
+            lock: std::sync::Mutex::default(),
         }))
     }
 
@@ -137,6 +142,16 @@ impl Raft {
         for task in self.0.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
             task.abort();
         }
+    }
+
+    /// Keeps other processes out of the data directory until [`Raft::unlock`].
+    pub(super) fn keep_lock(&self, lock: Lock) {
+        *self.0.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lock);
+    }
+
+    /// Lets other processes into the data directory.
+    pub(super) fn unlock(&self) {
+        self.0.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
@@ -174,22 +189,13 @@ impl Raft {
         if !self.0.log.has_space() {
             return Err(ProposeError::Refused("there is no space left for the log".into()));
         }
-        let _in_flight = self.enter(bytes)?;
+        let _passed = self.0.gate.pass(bytes).await?;
         match tokio::time::timeout(limits::PROPOSAL_DEADLINE, self.0.openraft.client_write(command)).await {
             Ok(Ok(written)) => Ok(written.data),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(ProposeError::NotLeader),
             Ok(Err(error)) => Err(ProposeError::Unknown(error.to_string())),
             Err(_) => Err(ProposeError::Unknown("no answer in time".into())),
         }
-    }
-
-    fn enter(&self, bytes: usize) -> Result<InFlight<'_>, ProposeError> {
-        let counter = &self.0.in_flight_bytes;
-        if counter.fetch_add(bytes, Ordering::SeqCst) + bytes > limits::PROPOSALS_BYTES_MAX {
-            counter.fetch_sub(bytes, Ordering::SeqCst);
-            return Err(ProposeError::Refused("too many writes are under way".into()));
-        }
-        Ok(InFlight { counter, bytes })
     }
 
     /// Waits until reads of this node's state see everything that was acknowledged anywhere before this call. The
@@ -457,6 +463,8 @@ impl Raft {
     }
 
     async fn change(&self, change: ChangeMembers<Incarnation, Member>) -> Result<(), ProposeError> {
+        // It counts as under way, whatever its size.
+        let _passed = self.0.gate.pass(1).await?;
         let change = self.0.openraft.change_membership(change, false);
         match tokio::time::timeout(limits::PROPOSAL_DEADLINE, change).await {
             Ok(Ok(_)) => Ok(()),
@@ -501,16 +509,5 @@ impl Changes {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-struct InFlight<'a> {
-    counter: &'a AtomicUsize,
-    bytes: usize,
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }

@@ -1,6 +1,7 @@
 //! Brings a node's Raft up: identity, log, state, transport, openraft, in the order in which each needs the other.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Raft;
@@ -13,6 +14,7 @@ use super::state::{EngineKind, OpenError};
 use super::state_machine::{self, LogSync, StateMachine};
 use super::transport::{Event, Kind, Transport, TransportConfig};
 use super::types::EndOf;
+use crate::runtime::disk::Lock;
 use crate::runtime::{Runtime, raft_rt};
 
 /// What a node's Raft is started with.
@@ -43,6 +45,17 @@ pub struct Setup {
 /// Why a node's Raft did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The data directory belongs to a process that runs.
+    #[error("{}: another process uses this data directory; nothing in it was touched", .0.display())]
+    InUse(PathBuf),
+    /// The data directory cannot be locked.
+    #[error("{}: {error}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
     /// The data directory's identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -58,7 +71,7 @@ pub enum StartError {
         /// Its address.
         address: String,
         /// What the network said.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// openraft.
     #[error("raft: {0}")]
@@ -76,6 +89,8 @@ impl Raft {
     pub async fn start(runtime: &Runtime, setup: Setup) -> Result<Raft, StartError> {
         let Setup { options, label, node_key_path, listen, advertise, engine, engine_dir, .. } = setup;
         let Setup { log, background_flush, transport, .. } = setup;
+        // Before anything is read: what looks like the torn end of the log may be what another process just writes.
+        let lock = lock(runtime, &options.data_dir).await?;
         let identity = Identity::open(runtime, &options.data_dir, node_key_path.as_deref(), &label).await?;
         let log_dir = options.data_dir.join("raft").join("log");
         let log = Log::open(runtime, &log_dir, log).await?;
@@ -120,6 +135,7 @@ impl Raft {
         let openraft = raft_rt::scope(seed, built).await.map_err(|error| StartError::Raft(error.to_string()))?;
         let served = transport.serve_raft(&openraft, &options.data_dir, engine);
         let raft = Raft::new(runtime.clone(), openraft, log, state, transport, served, identity, options);
+        raft.keep_lock(lock);
         let observe = tokio::spawn(raft.clone().observe());
         raft.serve_read_index();
         raft_rt::scope(seed ^ 1, async { raft.inner().openraft.run() }).await;
@@ -165,8 +181,24 @@ impl Raft {
     /// Ends Raft and the cluster port.
     pub async fn stop(&self) {
         self.end_tasks();
+        // openraft reports each request that comes after its end as an error.
+        self.transport().decline_all();
         let _ = self.inner().openraft.shutdown().await;
         self.transport().shutdown().await;
         self.inner().log.shutdown().await;
+        self.unlock();
     }
+}
+
+/// Keeps every other process out of a data directory, which is made if it is missing.
+async fn lock(runtime: &Runtime, data_dir: &Path) -> Result<Lock, StartError> {
+    let path = data_dir.join("lock");
+    let locked = async {
+        runtime.disk.create_dir_all(data_dir).await?;
+        runtime.disk.lock(&path).await
+    };
+    locked.await.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StartError::InUse(data_dir.to_path_buf()),
+        _ => StartError::Lock { path, error },
+    })
 }

@@ -18,6 +18,7 @@ use super::snapshot::store::{Store, Unsealed};
 use super::snapshot::{Checkpoint, MAX_CHUNK, Origin};
 use super::state::apply::{self, ENTRY_ALLOWANCE};
 use super::state::engine::{Blocking, Changes, Engine, EngineKind, Meta};
+use super::state::hash::Hashes;
 use super::state::home::Home;
 use super::state::shared::Shared;
 use super::state::{OpenError, State};
@@ -93,6 +94,8 @@ impl StateMachine {
         let reader = engine.clone();
         let meta = home.offload.run(Pool::State, move || reader.meta()).await;
         let meta = meta.map_err(|source| OpenError::Generation { path, source })?;
+        let told = tell_stored(&runtime.trace, "found", &engine, &meta);
+        told.map_err(|source| OpenError::Generation { path: home.generation(generation), source })?;
         let store = Store::open(home.clone(), generation, meta.index()).await;
         let store = store.map_err(|source| OpenError::Io { path: home.snapshots(), source })?;
         let shared = Arc::new(Shared::new(home.offload.clone(), engine.clone(), &meta));
@@ -160,8 +163,7 @@ impl StateMachine {
     fn tell_applied(&self, entries: &[(LogId, String)]) {
         for (at, (id, digest)) in entries.iter().enumerate() {
             let last = at + 1 == entries.len();
-            let state = if last { format!("{:?}", self.shared.fingerprint().hashes) } else { String::new() };
-            let state = if last { short_hash(state.as_bytes()) } else { "-".to_string() };
+            let state = if last { short(&self.shared.fingerprint().hashes) } else { "-".to_string() };
             let (index, term) = (id.index, id.leader_id.term);
             self.trace.event("raft", format_args!("apply index={index} term={term} entry={digest} state={state}"));
         }
@@ -181,6 +183,9 @@ impl StateMachine {
         let flushed = self.sync_log_and_flush(wait).await;
         flushed.map_err(|error| self.shared.faulted(error))?;
         self.unflushed = 0;
+        if wait {
+            self.trace.event("raft", format_args!("mark flushed={}", self.meta.index()));
+        }
         Ok(())
     }
 
@@ -349,15 +354,26 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.shared.check()?;
         let installed = self.install(&snapshot).await;
         installed.map_err(|error| self.shared.faulted(error))?;
-        let (index, state) =
-            (self.meta.index(), short_hash(format!("{:?}", self.shared.fingerprint().hashes).as_bytes()));
-        self.trace.event("raft", format_args!("install index={index} state={state}"));
-        Ok(())
+        tell_stored(&self.trace, "install", &self.engine, &self.meta)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<StateSnapshot>, io::Error> {
         Ok(self.store.newest().map(snapshot))
     }
+}
+
+/// Tells a simulation's checkers the set hash of what is stored, worked out anew: that in `meta` came with the data, and
+/// would be right of data that is not.
+fn tell_stored(trace: &Trace, event: &str, engine: &Engine, meta: &Meta) -> io::Result<()> {
+    if trace.is_on() {
+        let (index, state) = (meta.index(), short(&engine.hashes()?));
+        trace.event("raft", format_args!("{event} index={index} state={state}"));
+    }
+    Ok(())
+}
+
+fn short(hashes: &Hashes) -> String {
+    short_hash(format!("{hashes:?}").as_bytes())
 }
 
 /// A short hash of an entry, for the trace.

@@ -60,8 +60,26 @@ pub trait DiskSource: Send + Sync + 'static {
     fn list(&self, path: PathBuf) -> BoxFuture<'static, io::Result<Vec<Entry>>>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: PathBuf) -> BoxFuture<'static, io::Result<()>>;
+    /// Keeps other processes from locking the same file, which is made if it is missing, until the lock is dropped;
+    /// `WouldBlock` if one has. A world without other processes has nothing to keep out.
+    fn lock(&self, path: PathBuf) -> BoxFuture<'static, io::Result<Lock>> {
+        let _ = path;
+        Box::pin(async { Ok(Lock::new(())) })
+    }
     /// Bytes free for this process.
     fn free_space(&self, path: PathBuf) -> BoxFuture<'static, io::Result<u64>>;
+}
+
+/// A lock on a file, held until it is dropped.
+pub struct Lock {
+    _guard: Box<dyn Send + Sync>,
+}
+
+impl Lock {
+    /// A lock that `guard` gives back when it is dropped.
+    pub fn new(guard: impl Send + Sync + 'static) -> Lock {
+        Lock { _guard: Box::new(guard) }
+    }
 }
 
 /// What a world has to offer as an open file.
@@ -185,6 +203,14 @@ impl Disk {
     /// Renames a file or directory, replacing a file.
     pub async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.rename(from.to_path_buf(), to.to_path_buf()).await
+    }
+
+    /// Keeps other processes from locking the same file, which is made if it is missing, until the lock is dropped.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another process has locked it.
+    pub async fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.0.lock(path.to_path_buf()).await
     }
 
     /// Removes a file.

@@ -104,7 +104,10 @@ impl Network {
         self.0.listen(address.to_string()).await
     }
 
-    /// Listens on a unix socket with the given mode, replacing a stale one.
+    /// Listens on a unix socket with the given mode, replacing a stale one. The file goes with the listener.
+    ///
+    /// # Errors
+    /// `AddrInUse` if somebody listens there.
     pub fn listen_unix(&self, path: &Path, mode: u32) -> io::Result<Listener> {
         self.0.listen_unix(path, mode)
     }

@@ -49,6 +49,23 @@ impl Offload {
         Offload::new(Inline)
     }
 
+    /// Runs a computation over so many bytes: here if they are few, else on a pool, since heartbeats wait on the calling
+    /// thread too.
+    ///
+    /// # Panics
+    /// Panics if `work` panicked.
+    pub async fn compute<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match Offload::is_short(bytes) {
+            true => work(),
+            false => self.run(Pool::Compute, work).await,
+        }
+    }
+
+    /// Whether so many bytes are read or written as JSON in less than a millisecond.
+    pub fn is_short(bytes: usize) -> bool {
+        bytes <= 64 << 10
+    }
+
     /// Runs `work` on a pool and waits for its result.
     ///
     /// # Panics

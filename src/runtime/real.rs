@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use nix::sys::socket::SockaddrStorage;
 use tokio::sync::Semaphore;
 
 use super::clock::{ClockSource, UnixTime};
-use super::disk::{DiskSource, Entry, FileSource, Open};
+use super::disk::{DiskSource, Entry, FileSource, Lock, Open};
 use super::net::{Interface, Listener, ListenerSource, NetworkSource, Peer, Stream};
 use super::offload::{Job, Offload, OffloadSource, Pool};
 use super::{Clock, Disk, Entropy, Network, Runtime, Trace};
@@ -250,6 +250,14 @@ impl DiskSource for RealDisk {
         self.run(move || fs::File::open(path)?.sync_all())
     }
 
+    fn lock(&self, path: PathBuf) -> BoxFuture<'static, io::Result<Lock>> {
+        self.run(move || {
+            let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            file.try_lock()?;
+            Ok(Lock::new(file))
+        })
+    }
+
     fn free_space(&self, path: PathBuf) -> BoxFuture<'static, io::Result<u64>> {
         self.run(move || {
             let stat = rustix::fs::statvfs(&path)?;
@@ -333,13 +341,17 @@ impl NetworkSource for RealNetwork {
     }
 
     fn listen_unix(&self, path: &Path, mode: u32) -> io::Result<Listener> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"));
+        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = tokio::net::UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        Ok(Listener::new(RealUnixListener(listener)))
+        let inode = fs::metadata(path)?.ino();
+        Ok(Listener::new(RealUnixListener { listener, path: path.to_path_buf(), inode }))
     }
 
     fn connect_unix(&self, path: &Path) -> BoxFuture<'static, io::Result<Stream>> {
@@ -399,12 +411,25 @@ impl ListenerSource for RealTcpListener {
     }
 }
 
-struct RealUnixListener(tokio::net::UnixListener);
+/// A socket whose file goes with it, unless another one has taken its place.
+struct RealUnixListener {
+    listener: tokio::net::UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for RealUnixListener {
+    fn drop(&mut self) {
+        if fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
 
 impl ListenerSource for RealUnixListener {
     fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, Peer)>> {
         Box::pin(async move {
-            let (stream, _) = self.0.accept().await?;
+            let (stream, _) = self.listener.accept().await?;
             Ok((Box::new(stream) as Stream, Peer::Unix))
         })
     }

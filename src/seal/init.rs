@@ -70,11 +70,16 @@ impl Init {
 
     /// The shares as hex and as base64, in the same order: `keys` and `keys_base64` of the answer.
     pub fn share_texts(&self) -> (Vec<String>, Vec<String>) {
-        use base64::Engine;
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let shares = || self.shares.iter().map(Secret::danger_expose);
-        (shares().map(hex::encode).collect(), shares().map(|share| base64.encode(share)).collect())
+        share_texts(&self.shares)
     }
+}
+
+/// Shares as hex and as base64, in the same order: `keys` and `keys_base64` of an answer.
+pub fn share_texts(shares: &[Secret]) -> (Vec<String>, Vec<String>) {
+    use base64::Engine;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let shares = || shares.iter().map(Secret::danger_expose);
+    (shares().map(hex::encode).collect(), shares().map(|share| base64.encode(share)).collect())
 }
 
 /// The cluster's Ed25519 key: signs grants and successors. Its public half is in the init record, the private half behind

@@ -6,12 +6,14 @@
 pub mod init;
 pub mod key;
 pub mod params;
+pub mod rekey;
 pub mod shamir;
 pub mod unseal;
 
 pub use init::{ClusterKey, Init, init};
 pub use key::{ChallengeKey, SealKey};
 pub use params::Params;
+pub use rekey::rekey;
 pub use unseal::UnsealProgress;
 
 use shamir::ShamirError;

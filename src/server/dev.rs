@@ -238,6 +238,8 @@ fn print_banner(nodes: &[Node], tls: bool, ca: Option<&Path>, secrets: &Secrets)
         println!("\n    $ export VAULT_ADDR='{scheme}://{address}'");
     }
     if let Some(ca) = ca {
+        // To be good in any other directory too.
+        let ca = std::path::absolute(ca).unwrap_or_else(|_| ca.to_path_buf());
         println!("    $ export VAULT_CACERT='{}'", ca.display());
     }
     println!("\nUnseal Key: {}", secrets.share);

@@ -1,8 +1,10 @@
-//! Joins a cluster: asks the targets for a challenge until one gives it, and brings the answer as soon as there are
-//! shares. A target may be an API or a cluster address.
+//! Joins a cluster: asks all targets at once for a challenge until one gives it, and brings the answer as soon as there
+//! are shares. A target may be an API or a cluster address.
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -10,9 +12,10 @@ use crate::client::{ApiRequest, Client, ClientConfig};
 use crate::config::storage::{Pem, RetryJoin};
 use crate::core::Core;
 use crate::core::join::{JoinReply, cluster_port_of};
-use crate::raft::join::{Challenge, Granted, decode, encode};
+use crate::raft::join::{Answer, Challenge, Granted, decode, encode};
 use crate::raft::transport::Kind;
 use crate::runtime::Runtime;
+use crate::telemetry::Seldom;
 
 /// Between two rounds over the targets.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -20,22 +23,37 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Addresses that are asked for one target: its API's, its cluster port, and where the answers point.
 const ADDRESSES_MAX: usize = 5;
 
-/// How long one target has to answer.
+/// How long one address of a target has to answer.
 const DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long a target has to give a challenge, by any of its addresses.
+const TARGET_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How much later than the others a target is asked for each challenge of its that led to nothing.
+const SETBACK: Duration = Duration::from_secs(1);
+
+/// Of how many such challenges that counts.
+const SETBACKS_MAX: u32 = 8;
 
 /// Follows `retry_join` and what operators ask for until the node belongs to a cluster; from then on asks the targets
 /// where everybody is whenever there is no leader, so that a cluster re-forms whose every address has changed.
 pub(super) async fn follow(core: Core, runtime: Runtime, configured: Vec<RetryJoin>) {
+    let told = Seldom::default();
     loop {
         let targets: Vec<RetryJoin> = configured.iter().cloned().chain(core.requested_targets()).collect();
-        for target in &targets {
-            if core.belongs() {
-                if core.knows_no_leader() {
-                    introduce(&core, target).await;
-                }
-            } else if let Err(error) = step(&core, &runtime, target).await {
-                tracing::debug!(target = %target.leader_api_addr, error, "joining: this target did not help");
+        if core.is_out() {
+            return;
+        }
+        if core.belongs() {
+            if core.knows_no_leader() {
+                let meeting: FuturesUnordered<_> = targets.iter().map(|target| introduce(&core, target)).collect();
+                meeting.collect::<()>().await;
             }
+        } else {
+            if core.wants_challenge() {
+                ask_all(&core, &runtime, &targets, &told).await;
+            }
+            bring_answer(&core, &runtime, &targets, &told).await;
         }
         let _ = tokio::time::timeout(PAUSE, core.shares_came()).await;
     }
@@ -51,49 +69,93 @@ async fn introduce(core: &Core, target: &RetryJoin) {
     }
 }
 
-/// The next step at one target: a challenge if there is none, else the answer if there are shares.
-async fn step(core: &Core, runtime: &Runtime, target: &RetryJoin) -> Result<(), String> {
-    let by_api = Api::new(runtime, target).await;
-    if core.wants_challenge() {
+/// Asks all targets and takes the first challenge. Whether it is any good shows only when there are shares: a target
+/// whose challenge led to nothing comes after the others from then on, or a false one that is quick would keep this node
+/// out for ever.
+async fn ask_all(core: &Core, runtime: &Runtime, targets: &[RetryJoin], told: &Seldom) {
+    let in_turn = async |target| {
+        tokio::time::sleep(SETBACK * core.setbacks(&name(target)).min(SETBACKS_MAX)).await;
+        (target, challenge_of(core, runtime, target).await)
+    };
+    let mut asked: FuturesUnordered<_> = targets.iter().map(in_turn).collect();
+    while let Some((target, challenge)) = asked.next().await {
+        match challenge {
+            // An operator may have named a target meanwhile that was quicker.
+            Ok(_) if !core.wants_challenge() => return,
+            Ok(challenge) => return core.take_challenge(challenge, &name(target)),
+            Err(error) if told.lets(&runtime.clock, &name(target)) => {
+                tracing::warn!(at = name(target), error, "joining: this target does not let this node in (yet)");
+            }
+            Err(error) => tracing::debug!(at = name(target), error, "joining: this target did not help"),
+        }
+    }
+}
+
+/// Asks one target for an operator who waits.
+pub(super) fn ask_one(core: Core, target: RetryJoin) -> BoxFuture<'static, Result<Challenge, String>> {
+    Box::pin(async move {
+        let runtime = core.runtime.clone();
+        challenge_of(&core, &runtime, &target).await
+    })
+}
+
+/// A target's challenge: by its API, or by its cluster port.
+async fn challenge_of(core: &Core, runtime: &Runtime, target: &RetryJoin) -> Result<Challenge, String> {
+    let asked = async {
         let request = core.challenge_request();
-        let by_api = match by_api {
+        let by_api = match Api::new(runtime, target).await {
             Ok(api) => api.post::<_, Challenge>("challenge", &request).await,
             Err(error) => Err(error),
         };
-        let challenge = match by_api {
-            Ok(challenge) => challenge,
+        match by_api {
+            Ok(challenge) => Ok(challenge),
             Err(error) => match at_cluster_port(core, target, Kind::JoinChallenge, &request).await {
-                Some(JoinReply::Challenge(challenge)) => *challenge,
-                _ => return Err(error),
+                Some(JoinReply::Challenge(challenge)) => Ok(*challenge),
+                Some(JoinReply::Refused(reason)) => Err(reason),
+                _ => Err(error),
             },
-        };
-        core.take_challenge(challenge);
-    }
-    bring_answer(core, runtime, target).await
+        }
+    };
+    tokio::time::timeout(TARGET_DEADLINE, asked).await.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 
-async fn bring_answer(core: &Core, runtime: &Runtime, target: &RetryJoin) -> Result<(), String> {
-    let Some(answer) = core.join_answer(None) else { return Ok(()) };
-    let answer = answer.map_err(|error| refused(core, &error.to_string()))?;
+/// Brings the answer, if there are shares, to the target that gave the challenge.
+async fn bring_answer(core: &Core, runtime: &Runtime, targets: &[RetryJoin], told: &Seldom) {
+    let Some(answer) = core.join_answer(None) else { return };
+    let brought = async {
+        let answer = answer.map_err(|error| error.to_string())?;
+        let from = core.challenger();
+        let target = targets.iter().find(|target| name(target) == from).ok_or("its target is not known any more")?;
+        let granted = granted_by(core, runtime, target, &answer).await?;
+        core.accept_grant(&granted).await.map_err(|error| error.to_string())
+    };
+    if let Err(error) = brought.await {
+        // The challenge may have expired, or be another active node's: the next round begins with a new one.
+        if told.lets(&runtime.clock, &format!("answer {}", core.challenger())) {
+            tracing::warn!(at = core.challenger(), error, "joining: not granted; a new challenge is asked for");
+        }
+        core.drop_challenge();
+    }
+}
+
+async fn granted_by(core: &Core, runtime: &Runtime, target: &RetryJoin, answer: &Answer) -> Result<Granted, String> {
     let by_api = match Api::new(runtime, target).await {
-        Ok(api) => api.post::<_, Granted>("answer", &answer).await,
+        Ok(api) => api.post::<_, Granted>("answer", answer).await,
         Err(error) => Err(error),
     };
-    let granted = match by_api {
-        Ok(granted) => granted,
-        Err(error) => match at_cluster_port(core, target, Kind::JoinAnswer, &answer).await {
-            Some(JoinReply::Granted(granted)) => *granted,
-            // The challenge may have expired, or be another active node's: the next round begins with a new one.
-            _ => return Err(refused(core, &error)),
+    match by_api {
+        Ok(granted) => Ok(granted),
+        Err(error) => match at_cluster_port(core, target, Kind::JoinAnswer, answer).await {
+            Some(JoinReply::Granted(granted)) => Ok(*granted),
+            Some(JoinReply::Refused(reason)) => Err(reason),
+            _ => Err(error),
         },
-    };
-    core.accept_grant(&granted).await.map_err(|error| refused(core, &error.to_string()))
+    }
 }
 
-fn refused(core: &Core, error: &str) -> String {
-    tracing::warn!(error, "joining: not granted; a new challenge is asked for");
-    core.drop_challenge();
-    error.to_string()
+/// A target's address, which names it.
+fn name(target: &RetryJoin) -> String {
+    target.leader_api_addr.to_string()
 }
 
 /// Asks at the target's own port and at the one after it, and once more where the reply points.
@@ -131,10 +193,9 @@ impl Api {
         config.max_retries = 0;
         // Who is asked to let this node join does not choose where else it sends requests.
         config.disable_redirects = true;
-        match &target.ca_cert {
-            Some(Pem::File(path)) => config.tls.ca_cert = Some(path.clone()),
-            Some(Pem::Inline(text)) => config.tls.ca_cert_bytes = Some(text.clone().into_bytes()),
-            None => {}
+        // Read here, so that a file that is missing is named as the reason even if nobody is at the target.
+        if let Some(ca) = &target.ca_cert {
+            config.tls.ca_cert_bytes = Some(pem(runtime, ca).await?);
         }
         if let Some((certificate, key)) = &target.client {
             config.tls.client_pem = Some((pem(runtime, certificate).await?, pem(runtime, key).await?));

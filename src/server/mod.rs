@@ -20,7 +20,7 @@ use crate::http::{self, ForwardedAnswer, ForwardedRequest, Handler, HealthFacts}
 use crate::limits;
 use crate::raft::Raft;
 use crate::raft::start::StartError;
-use crate::raft::transport::{CallError, Kind};
+use crate::raft::transport::{CallError, Kind, REMOVED};
 use crate::runtime::Runtime;
 use crate::runtime::mem_disk::MemDisk;
 use crate::telemetry::Metrics;
@@ -38,6 +38,7 @@ pub struct Node {
     core: Core,
     raft: Raft,
     http: http::Server,
+    forwards: Forwards,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -85,8 +86,13 @@ impl Node {
         let syncs = metrics.clone();
         raft.observe_syncs(move |took| syncs.fsync(took));
         core.load_known().await.map_err(ServerError::State)?;
+        core.set_asker(join::ask_one);
+        if !config.storage.retry_join.is_empty() {
+            core.expect_to_join();
+        }
         let handler: Arc<dyn Handler> = Arc::new(Served { core: core.clone(), raft: raft.clone() });
-        serve_cluster_port(&core, &raft, &handler, &metrics);
+        let forwards = Forwards::default();
+        serve_cluster_port(&core, &raft, &handler, &metrics, &forwards);
         let http =
             http::Server::start(&runtime, config.listeners.iter().map(build::listener).collect(), handler, metrics)
                 .await?;
@@ -95,7 +101,7 @@ impl Node {
             tokio::spawn(core.clone().follow_seal()),
             tokio::spawn(join::follow(core.clone(), runtime.clone(), config.storage.retry_join.clone())),
         ];
-        Ok(Node { core, raft, http, tasks })
+        Ok(Node { core, raft, http, forwards, tasks })
     }
 
     /// The core, for who composes a node with more than listeners (`-dev`).
@@ -128,12 +134,42 @@ impl Node {
         {
             tracing::info!(error, "stopping without handing leadership over");
         }
-        self.http.shutdown(DRAIN).await;
+        // Other members look for the new leader.
+        self.raft.transport().decline(Kind::Forward);
+        tokio::join!(self.http.shutdown(DRAIN), self.forwards.drain(DRAIN));
         for task in &self.tasks {
             task.abort();
         }
         self.core.stop();
         self.raft.stop().await;
+    }
+}
+
+/// Counts the requests of other members that are served here.
+#[derive(Clone, Default)]
+struct Forwards(Arc<tokio::sync::watch::Sender<usize>>);
+
+/// One of them, until it is dropped.
+struct Forwarded(Forwards);
+
+impl Forwards {
+    fn begin(&self) -> Forwarded {
+        self.0.send_modify(|under_way| *under_way += 1);
+        Forwarded(self.clone())
+    }
+
+    /// Waits until there is none, at most for so long.
+    async fn drain(&self, within: Duration) {
+        let mut under_way = self.0.subscribe();
+        if tokio::time::timeout(within, under_way.wait_for(|under_way| *under_way == 0)).await.is_err() {
+            tracing::warn!("requests of other members broken off at the end of the drain");
+        }
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|under_way| *under_way -= 1);
     }
 }
 
@@ -166,12 +202,15 @@ impl Handler for Served {
 /// Sends a request to the active node, as soon as there is one. It is sent again only if it certainly was not carried
 /// out.
 async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<ForwardedAnswer> {
-    let bytes = bytes::Bytes::from(request.encode());
-    let deadline = tokio::time::Instant::now() + limits::ACTIVE_WAIT;
+    let offload = &core.runtime.offload;
+    let bytes = bytes::Bytes::from(offload.compute(request.size(), move || request.encode()).await);
+    let mut deadline = tokio::time::Instant::now() + limits::ACTIVE_WAIT;
     loop {
+        let asked = tokio::time::Instant::now();
         let own = raft.identity().incarnation();
         if core.is_active() {
-            let request = ForwardedRequest::decode(&bytes)?;
+            let bytes = bytes.clone();
+            let request = offload.compute(bytes.len(), move || ForwardedRequest::decode(&bytes)).await?;
             let id = request.id.clone();
             match core.handle(&request).await {
                 Err(Error::Standby) => {}
@@ -184,26 +223,34 @@ async fn forward(core: &Core, raft: &Raft, request: ForwardedRequest) -> Result<
                     if let Some(answer) = http::forward::served(&answer)? {
                         return Ok(answer);
                     }
+                    // It may have waited there until somebody else led: the time to find out who begins now.
+                    deadline += asked.elapsed();
                 }
                 Err(CallError::Unknown(reason)) => return Err(Error::Unknown(reason)),
                 Err(_) => {}
             }
         }
         if tokio::time::Instant::now() >= deadline {
-            return Err(Error::Unavailable("there is no active node".into()));
+            return Err(Error::Unavailable(if core.is_out() { REMOVED } else { "there is no active node" }.into()));
         }
         tokio::time::sleep(limits::ACTIVE_POLL).await;
     }
 }
 
 /// What other members ask this one for.
-fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metrics: &Metrics) {
-    let (forwards, metrics) = (Arc::clone(handler), metrics.clone());
+fn serve_cluster_port(core: &Core, raft: &Raft, handler: &Arc<dyn Handler>, metrics: &Metrics, forwards: &Forwards) {
+    let (handler, metrics, forwards) = (Arc::clone(handler), metrics.clone(), forwards.clone());
+    let offload = core.runtime.offload.clone();
     raft.transport().register(
         Kind::Forward,
         Arc::new(move |_, bytes| {
-            let (handler, metrics) = (Arc::clone(&forwards), metrics.clone());
-            Box::pin(async move { Ok(http::forward::serve(&handler, &metrics, &bytes).await.into()) })
+            let (handler, metrics, offload) = (Arc::clone(&handler), metrics.clone(), offload.clone());
+            let under_way = forwards.begin();
+            Box::pin(async move {
+                let answer = http::forward::serve(&handler, &metrics, &offload, bytes).await;
+                drop(under_way);
+                Ok(answer.into())
+            })
         }),
     );
     raft.transport().set_api_address(core.api_addr());

@@ -1,6 +1,6 @@
 //! The process around a node: logging, locked memory, pid file, signals.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -66,9 +66,13 @@ async fn serve(args: ServerArgs) -> Result<(), String> {
         tracing::warn!("known keys without effect yet: {}", config.later.join(", "));
     }
     keep_node_id(&mut config, &runtime).await?;
-    let pid_file = write_pid_file(&config, &runtime).await?;
+    let pid_file = config.pid_file.clone();
     let node = Node::start_with(config, runtime.clone(), Tuning::default(), metrics).await;
     let node = node.map_err(|error| error.to_string())?;
+    // Not before: a start that fails must not take the name of a process that runs.
+    if let Some(path) = &pid_file {
+        write_pid_file(path, &runtime).await?;
+    }
     print_summary(&node);
     let args = &args;
     until_stopped(&node, &log, || load(args, &runtime)).await?;
@@ -187,12 +191,10 @@ async fn keep_node_id(config: &mut Config, runtime: &Runtime) -> Result<(), Stri
     Ok(())
 }
 
-async fn write_pid_file(config: &Config, runtime: &Runtime) -> Result<Option<PathBuf>, String> {
-    let Some(path) = &config.pid_file else { return Ok(None) };
+async fn write_pid_file(path: &Path, runtime: &Runtime) -> Result<(), String> {
     let pid = format!("{}\n", std::process::id());
     let written = runtime.disk.replace(path, pid.into_bytes().into()).await;
-    written.map_err(|error| format!("pid_file {}: {error}", path.display()))?;
-    Ok(Some(path.to_path_buf()))
+    written.map_err(|error| format!("pid_file {}: {error}", path.display()))
 }
 
 fn print_summary(node: &Node) {

@@ -58,7 +58,8 @@ pub fn policies(asked: Asked<'_>, role: Option<&Role>) -> Result<Vec<String>, Gr
     if is_root && !asked.makers.iter().any(|policy| policy == name::ROOT) {
         return Err(GrantError::Root);
     }
-    if no_default {
+    // What the maker asks for by name stays, also under a role that does not add it.
+    if asked.no_default_policy || no_default && inherits && naming.is_none() {
         given.retain(|policy| policy != name::DEFAULT);
     }
     Ok(given)
@@ -140,6 +141,11 @@ mod tests {
             ("web", "///", "default web"),
             ("web2", "///", "child policies must be subset of parent"),
             ("web", "///!", "web"),
+            ("default", "///!", "default"),
+            ("default web", "///!", "default web"),
+            ("", "///!", "creator web"),
+            ("default", "/web2//!", "default"),
+            ("", "default web2///!", "default web2"),
             ("web2", "/web2//", "token policy \"web2\" is disallowed by this role"),
             ("creator web", "/web2//", "creator default web"),
             ("other", "/web2//", "default other"),

@@ -74,26 +74,11 @@ pub fn revoke(txn: &mut BarrierTxn, salt: &Salt, hash: &Hash, entry: &Entry) {
 
 /// As [`revoke`], for background work: a token without children and without a cubbyhole leaves no mark behind, so that a
 /// tree is gone with one commit a page.
-///
-/// # Errors
-/// If the store fails.
-pub async fn revoke_whole(
-    txn: &mut BarrierTxn,
-    salt: &Salt,
-    hash: &Hash,
-    entry: &Entry,
-    cubbyhole: &[u8],
-) -> Result<(), BarrierError> {
-    // Both ranges join the read set: what is added to them meanwhile is not forgotten.
-    let children = keys::children(hash);
-    for from in [children.as_ref(), cubbyhole] {
-        if !txn.scan_keys(from, &schema::prefix_end(from), 1).await?.is_empty() {
-            revoke(txn, salt, hash, entry);
-            return Ok(());
-        }
+pub fn revoke_whole(txn: &mut BarrierTxn, salt: &Salt, hash: &Hash, entry: &Entry, is_bare: bool) {
+    match is_bare {
+        true => remove_record(txn, salt, hash, entry),
+        false => revoke(txn, salt, hash, entry),
     }
-    remove_record(txn, salt, hash, entry);
-    Ok(())
 }
 
 /// Revokes a token whose children live on: its record stays, dead, until a job has made all of them orphans.

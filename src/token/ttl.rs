@@ -56,7 +56,7 @@ impl Bounds {
         let own = if explicit_max.is_zero() { Duration::MAX } else { left_of(explicit_max) };
         match (period.is_zero(), increment.is_zero()) {
             // A period is given again and again: the mount bounds it, but not the sum of all.
-            (false, _) => cut("TTL", period.min(self.max), own),
+            (false, _) => cut("period", period, own.min(self.max)),
             (true, false) => cut("TTL", increment, own.min(left_of(self.max))),
             (true, true) => cut("TTL", entry.last_ttl(), own.min(left_of(self.max))),
         }
@@ -168,7 +168,7 @@ mod tests {
             ("1h", "", "", role("2h", ""), "1000h", "10m", "2h", false),
             ("1h", "30m", "", role("2h", ""), "1000h", "10m", "30m", false),
             ("1h", "", "2h", role("", "1h"), "10m", "5h", "50m", true),
-            ("1h", "", "", role("99999h", ""), "1h", "", "768h", false),
+            ("1h", "", "", role("99999h", ""), "1h", "", "768h", true),
         ] {
             let entry = Entry {
                 creation_ttl: parse(ttl),

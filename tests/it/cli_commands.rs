@@ -22,6 +22,9 @@ const SUCCESS: &str = r#"{"request_id":"1","data":{"migration_info":{"status":"s
 const FAILURE: &str = r#"{"request_id":"1","data":{"migration_info":{"status":"failure"}}}"#;
 const LEASE: &str = r#"{"request_id":"1","data":{"id":"a/b","ttl":3600,"renewable":true,"last_renewal":null}}"#;
 const NODES: &str = r#"{"request_id":"1","data":{"nodes":[{"hostname":"h1","api_address":"http://a","cluster_address":"https://b","active_node":true,"last_echo":null,"version":"1.2"}]}}"#;
+const REKEY: &str = r#"{"nonce":"a","started":true,"t":2,"n":3,"progress":0,"required":1,"pgp_fingerprints":null,"backup":false,"verification_required":true}"#;
+const ROTATION: &str = r#"{"data":{"nonce":"a","started":true,"t":2,"n":2,"progress":0,"required":1,"verification_nonce":"","verification_required":false}}"#;
+const ROTATED: &str = r#"{"data":{"nonce":"a","complete":true,"keys":["1","2"],"keys_base64":["one","two"],"verification_nonce":"","verification_required":false}}"#;
 const NO_MOUNT: &str = r#"{"request_id":"1","data":{"path":"old/","options":{"version":"1"}}}"#;
 
 fn cases() -> Vec<Case> {
@@ -179,6 +182,27 @@ fn cases() -> Vec<Case> {
             body: None,
             code: 2,
             prints: "",
+        },
+        Case {
+            args: &["operator", "rekey", "-init", "-n=3", "-t", "2", "-verify"],
+            answers: &[(200, REKEY)],
+            lines: &["PUT /v1/sys/rekey/init"],
+            body: Some(json!({
+                "secret_shares": 3, "secret_threshold": 2, "stored_shares": 0, "pgp_keys": null, "backup": false,
+                "require_verification": true,
+            })),
+            code: 0,
+            prints: "\nKey                      Value\n---                      -----\nNonce                    a\n\
+                     Started                  true\nProgress                 0/1\nNew Shares               3\n\
+                     New Threshold            2\nVerification Required    true\n",
+        },
+        Case {
+            args: &["operator", "rotate-keys", "-nonce=a", "share"],
+            answers: &[(200, ROTATION), (200, ROTATED)],
+            lines: &["GET /v1/sys/rotate/root/init", "PUT /v1/sys/rotate/root/update"],
+            body: Some(json!({ "key": "share", "nonce": "a" })),
+            code: 0,
+            prints: "\nKey 1: one\nKey 2: two\n\nOperation nonce: a\n\nVault unseal keys rotated to 2 key shares",
         },
         Case {
             args: &["list", "secret"],

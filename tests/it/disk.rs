@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::node::tree;
-use crate::support::{Cluster, until};
+use crate::support::{Cluster, Shape, until};
 
 #[test]
 fn a_damaged_directory_is_named_and_costs_nothing_elsewhere() {
@@ -238,5 +238,44 @@ fn a_node_knows_its_cluster_when_the_record_of_it_has_left_the_memory() {
     for number in 0..160 {
         assert!(cluster.put(0, &format!("app/{number}"), &value));
         assert_eq!(node.health(), 200, "after {number} writes");
+    }
+}
+
+/// What looks like the torn end of a log may be what its process just writes: a second start that mended it would destroy
+/// what was acknowledged.
+#[test]
+fn a_directory_in_use_is_not_touched_by_another_start() {
+    let top = "pid_file = \"../vault.pid\"\n".to_string();
+    let mut cluster = Cluster::formed_as(1, &Shape { top, ..Shape::default() });
+    let pid_file = cluster.nodes[0].folder.join("../vault.pid");
+    let pid = std::fs::read_to_string(&pid_file).expect("a pid file");
+    let config = format!("-config={}", cluster.nodes[0].config().display());
+    std::thread::scope(|scope| {
+        let cluster = &cluster;
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                scope.spawn(move || (0..50).all(|key| cluster.put(0, &format!("app/{writer}-{key}"), "kept")))
+            })
+            .collect();
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            let second = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
+                .args(["server", &config])
+                .current_dir(&cluster.nodes[0].folder)
+                .output()
+                .expect("the binary runs");
+            let said = String::from_utf8_lossy(&second.stderr).into_owned();
+            assert_eq!(second.status.code(), Some(1), "{said}");
+            assert!(said.contains("another process uses this data directory"), "{said}");
+        }
+        assert!(writers.into_iter().all(|writer| writer.join().expect("a writer")));
+    });
+    assert_eq!(std::fs::read_to_string(&pid_file).expect("a pid file"), pid);
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    cluster.unseal(&cluster.nodes[0]);
+    for writer in 0..4 {
+        for key in 0..50 {
+            assert_eq!(cluster.read(0, &format!("app/{writer}-{key}")).as_deref(), Some("kept"));
+        }
     }
 }

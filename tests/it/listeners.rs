@@ -66,5 +66,15 @@ fn several_listeners_each_with_its_own_rules() {
     cluster.nodes[0].kill();
     cluster.nodes[0].start();
     assert!(curl(&["--unix-socket", &path, "http://localhost/v1/sys/seal-status"]).0);
+    // Another server does not take the socket from the one that runs; one that stops leaves none behind.
+    let mut second = Cluster::prepare(1, &Shape::default());
+    let config = second.nodes[0].config();
+    let text = std::fs::read_to_string(&config).expect("a file");
+    std::fs::write(&config, format!("{text}listener \"unix\" {{\n address = \"{path}\"\n}}\n")).expect("a file");
+    second.nodes[0].spawn(&[&format!("-config={}", config.display())]);
+    assert!(!second.nodes[0].wait_until_it_ends(20).success());
+    assert_has(&second.nodes[0].log(), &["another process listens on this socket"]);
+    assert!(curl(&["--unix-socket", &path, "http://localhost/v1/sys/seal-status"]).0);
     cluster.nodes[0].terminate();
+    assert!(!socket.exists());
 }

@@ -28,8 +28,8 @@ fn a_leader_steps_down_and_a_removed_node_stays_out() {
     assert!(!cluster.peers().iter().any(|(label, _, _)| *label == name));
     until("the removed node says so", 20, || (cluster.nodes[gone].health() == 530).then_some(()));
     until("its log says so", 10, || cluster.nodes[gone].log().contains("removed").then_some(()));
-    let answer = cluster.nodes[gone].get("secret/data/app", &cluster.root);
-    assert!(answer.status >= 400, "{}", answer.text());
+    tells_that_it_was_removed(&cluster, gone);
+    let stood = cluster.nodes[gone].log().matches("stands for election").count();
 
     // With its old directory it cannot come back.
     cluster.nodes[gone].kill();
@@ -37,6 +37,12 @@ fn a_leader_steps_down_and_a_removed_node_stays_out() {
     until("the removed node still says so", 20, || (cluster.nodes[gone].health() == 530).then_some(()));
     until("its log still says so", 10, || (cluster.nodes[gone].log().matches("removed").count() > 1).then_some(()));
     assert_eq!(cluster.peers().len(), 2);
+    tells_that_it_was_removed(&cluster, gone);
+    // It leaves the others alone, and nobody's log is full of it.
+    let log = cluster.nodes[gone].log();
+    assert_eq!(log.matches("stands for election").count(), stood, "{log}");
+    let log = cluster.nodes[other].log();
+    assert!(log.matches("a node was not admitted").count() <= 3 && !log.contains("SignatureBytes"), "{log}");
 
     // With an empty one it joins again.
     cluster.nodes[gone].kill();
@@ -46,6 +52,25 @@ fn a_leader_steps_down_and_a_removed_node_stays_out() {
     cluster.wait_for_voters(3);
     until("it is a standby", 20, || (cluster.nodes[gone].health() == 429).then_some(()));
     assert_eq!(cluster.read(gone, "app").as_deref(), Some("kept"));
+}
+
+/// Wherever a removed node is asked for something, it says what it is and what to do; it has no keys.
+fn tells_that_it_was_removed(cluster: &Cluster, gone: usize) {
+    let node = &cluster.nodes[gone];
+    let text = "this node was removed from the cluster; to bring it back, stop it, empty its data directory";
+    until("it has no keys", 10, || (node.get("sys/seal-status", "").json()["sealed"] == true).then_some(()));
+    let share = json!({ "key": cluster.shares[0] });
+    let target = json!({ "leader_api_addr": cluster.active().address() });
+    for (answer, status) in [
+        (node.get("secret/data/app", &cluster.root), 503),
+        (node.get("sys/seal-status", ""), 200),
+        (node.http("PUT", "sys/unseal", "", &share), 400),
+        (node.http("POST", "sys/storage/raft/join", "", &target), 400),
+    ] {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_has(&answer.text(), &[text]);
+    }
+    assert_has(&node.log(), &[text]);
 }
 
 #[test]
@@ -111,6 +136,10 @@ fn a_node_joins_when_it_is_told_to() {
     std::fs::write(second.config(), text).expect("a file");
     second.start();
     assert_eq!(second.health(), 501);
+    // Without `-retry` the target is asked once, and what came of it is the answer.
+    let nobody = second.bao().run("operator raft join http://127.0.0.1:1");
+    assert_eq!(nobody.code, 2);
+    assert_has(&nobody.stderr, &["failed to join raft cluster: failed to get raft challenge", "127.0.0.1:1"]);
     let joined = second.bao().run(&format!("operator raft join {}", first.address()));
     assert_has(joined.ok(), &["Joined", "true"]);
     cluster.unseal(&second);

@@ -206,7 +206,8 @@ fn pid_file_log_file_and_rotation() {
     std::fs::write(node.config(), format!("{text}\n{top}")).expect("a file");
     std::fs::create_dir(folder.join("logs")).expect("a folder");
     node.start();
-    assert_eq!(std::fs::read_to_string(&pid).expect("a pid file").trim(), node.pid().to_string());
+    let written = until("a pid file", 10, || std::fs::read_to_string(&pid).ok());
+    assert_eq!(written.trim(), node.pid().to_string());
     cluster.init(1, 1);
     cluster.unseal(&cluster.nodes[0]);
     let rotated = || {

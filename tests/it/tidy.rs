@@ -102,6 +102,25 @@ fn secrets_are_compared_in_constant_time() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// A planted bug that nothing plants would show nothing.
+#[test]
+fn every_planted_bug_is_sought() {
+    let listed = fs::read_to_string(root().join("scenarios/mutants.txt")).expect("scenarios/mutants.txt");
+    let by_scenario: Vec<&str> =
+        listed.lines().filter_map(|line| line.split('#').next()?.split_whitespace().next()).collect();
+    let sources = sources();
+    let all: String = sources.iter().map(|(_, text)| text.as_str()).collect();
+    let names = |begin: &str| -> Vec<String> {
+        all.split(begin).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_string())).collect()
+    };
+    let (planted, by_test) = (names("mutant(\""), names("plant_here(\""));
+    let sought = |name: &String| by_scenario.contains(&name.as_str()) || by_test.contains(name);
+    let lost: Vec<&String> = planted.iter().filter(|name| !sought(name)).collect();
+    assert!(planted.len() > 20 && lost.is_empty(), "no scenario and no test plants {lost:?}");
+    let unknown: Vec<&&str> = by_scenario.iter().filter(|name| !planted.iter().any(|known| known == *name)).collect();
+    assert!(unknown.is_empty(), "scenarios/mutants.txt names {unknown:?}, which is nowhere in the code");
+}
+
 #[test]
 fn no_file_is_a_book() {
     let long: Vec<String> = sources()

@@ -1,16 +1,19 @@
 //! I7: at an equal applied index all nodes have the same state, ciphertext included: equal set hashes in their `apply`
-//! events (TigerBeetle's state checker).
+//! events, and what a start found or a snapshot brought, hashed anew, is no other state (TigerBeetle's state checker).
 
 use std::collections::BTreeMap;
 
 use super::Evidence;
 use crate::outcome::Violation;
 
-/// Judges every `apply` and `install` event that carries a state hash.
+/// The events that carry a state hash.
+const STATES: [&str; 3] = ["apply", "install", "found"];
+
+/// Judges every event that carries a state hash.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut states: BTreeMap<u64, super::raft::RaftEvent<'_>> = BTreeMap::new();
     let mut violations = Vec::new();
-    for event in super::raft::events(&evidence.events).filter(|event| matches!(event.name, "apply" | "install")) {
+    for event in super::raft::events(&evidence.events).filter(|event| STATES.contains(&event.name)) {
         let (Some(index), false) = (event.number("index"), matches!(event.text("state"), "" | "-")) else { continue };
         let first = states.entry(index).or_insert_with(|| event.clone());
         if first.text("state") != event.text("state") {
@@ -35,5 +38,6 @@ mod tests {
         assert_eq!(found("apply index=5 term=2 entry=aa state=-"), 0);
         assert_eq!(found("apply index=5 term=2 entry=aa state=2"), 1);
         assert_eq!(found("install index=5 state=2"), 1);
+        assert_eq!(found("found index=5 state=2"), 1);
     }
 }

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Carried, Driver, api::PAUSE};
 use crate::fault::damage;
 use crate::outcome::Violation;
 use crate::scenario::{Action, DiskFault, Step, Who};
 use crate::workload::history::{Ask, Outcome, Phase};
+use crate::workload::http::Answer;
 use crate::world::node::Status;
 
 /// The step's name, for the trace.
@@ -65,7 +66,8 @@ impl Driver {
             | Action::Progress { .. }
             | Action::ExpectNoActive(_)
             | Action::ExpectSealed { .. }
-            | Action::ExpectRefusal { .. } => self.expect(&step.action, bind).await?,
+            | Action::ExpectRefusal { .. }
+            | Action::ExpectRemoved { .. } => self.expect(&step.action, bind).await?,
         }
         Ok(())
     }
@@ -277,6 +279,11 @@ impl Driver {
                     self.expect_refusal(node, *within).await?;
                 }
             }
+            Action::ExpectRemoved { who, within } => {
+                for node in self.choose(who, bind).await? {
+                    self.expect_removed(node, *within).await?;
+                }
+            }
             _ => unreachable!("not an expectation"),
         }
         Ok(())
@@ -325,14 +332,8 @@ impl Driver {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        for path in ["/v1/secret/data/k0", "/v1/sys/mounts", "/v1/auth/token/lookup-self"] {
-            let answer = self.call(node, Method::GET, path, None).await;
-            if answer.as_ref().is_some_and(|answer| answer.status < 500) {
-                let what = format!("sealed n{} answers {path} by {answer:?}", node + 1);
-                return Err(Violation::safety("sealed-means-sealed", what));
-            }
-        }
-        Ok(())
+        let served = self.serves_nothing(node).await;
+        served.map_err(|what| Violation::safety("sealed-means-sealed", format!("sealed {what}")))
     }
 
     async fn expect_refusal(&self, node: usize, within: Duration) -> Carried {
@@ -351,6 +352,49 @@ impl Driver {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Removed: it says so, serves nothing, and is no member. Whoever was asked before it was told does not count.
+    async fn expect_removed(&self, node: usize, within: Duration) -> Carried {
+        let violation = |what: String| Violation::safety("removed-stays-out", what);
+        let end = tokio::time::Instant::now() + within;
+        loop {
+            let answer = self.call(node, Method::GET, "/v1/sys/health", None).await;
+            let said = |answer: &Answer| answer.status == 530 && answer.body["removed_from_cluster"] == json!(true);
+            if answer.as_ref().is_some_and(said) {
+                break;
+            }
+            if tokio::time::Instant::now() > end {
+                let what = format!("n{} does not say within {within:?} that it was removed: {answer:?}", node + 1);
+                return Err(violation(what));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.serves_nothing(node).await.map_err(violation)?;
+        let answer = self.call(node, Method::GET, "/v1/secret/data/k0", None).await;
+        if !answer.as_ref().is_some_and(|answer| answer.body.to_string().contains("removed")) {
+            return Err(violation(format!("n{} does not say to a request that it was removed: {answer:?}", node + 1)));
+        }
+        let active = self.resolve(&Who::Leader).await?[0];
+        let name = &self.hands.nodes()[node].name;
+        let answer = self.call(active, Method::GET, "/v1/sys/storage/raft/configuration", None).await;
+        let servers = answer.as_ref().and_then(|answer| answer.body["data"]["config"]["servers"].as_array());
+        let is_member = |servers: &Vec<Value>| servers.iter().any(|server| server["node_id"] == json!(name));
+        match servers.map(is_member) {
+            Some(false) => Ok(()),
+            _ => Err(violation(format!("{name} was removed and is a member: {answer:?}"))),
+        }
+    }
+
+    /// No path that needs a token is answered.
+    async fn serves_nothing(&self, node: usize) -> Result<(), String> {
+        for path in ["/v1/secret/data/k0", "/v1/sys/mounts", "/v1/auth/token/lookup-self"] {
+            let answer = self.call(node, Method::GET, path, None).await;
+            if answer.as_ref().is_some_and(|answer| answer.status < 500) {
+                return Err(format!("n{} answers {path} by {answer:?}", node + 1));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -96,7 +96,7 @@ async fn join_at(core: &Core, address: &str) {
         && let Some(JoinReply::Challenge(challenge)) =
             ask(core, address, Kind::JoinChallenge, join::encode(&core.challenge_request())).await
     {
-        core.take_challenge(*challenge);
+        core.take_challenge(*challenge, address);
     }
     let Some(Ok(answer)) = core.join_answer(None) else { return };
     let granted = match ask(core, address, Kind::JoinAnswer, join::encode(&answer)).await {

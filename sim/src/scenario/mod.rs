@@ -25,6 +25,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// The longest time of a message on a healthy link.
     pub latency_max: Duration,
+    /// After so many bytes of log a node takes a snapshot and drops the log before it; none: the seed draws.
+    pub log_kept: Option<u64>,
     /// The load.
     pub load: crate::workload::kv::Shape,
     /// The load of tokens, policies, mounts and wrapped answers, if there is one.
@@ -168,6 +170,13 @@ pub enum Action {
     },
     /// Within this time a node must refuse to take part: it ends by itself or says `refuse`.
     ExpectRefusal {
+        /// Which.
+        who: Who,
+        /// At most this long.
+        within: Duration,
+    },
+    /// Within this time a node must say that it was removed, serve nothing, and be no member.
+    ExpectRemoved {
         /// Which.
         who: Who,
         /// At most this long.

@@ -35,6 +35,7 @@ struct RawScenario {
     bare: bool,
     limit: Option<Spanned<String>>,
     latency_max: Option<Spanned<String>>,
+    log_kept: Option<u64>,
     #[serde(default)]
     load: RawLoad,
     access: Option<RawAccess>,
@@ -130,6 +131,7 @@ impl Parser<'_> {
             bare: raw.bare,
             limit: or(&raw.limit, "limit", 180_000)?,
             latency_max: or(&raw.latency_max, "latency_max", 4)?,
+            log_kept: raw.log_kept,
             load,
             access,
             steps,
@@ -228,6 +230,7 @@ impl Parser<'_> {
             "expect-no-active" => Action::ExpectNoActive(fields.span()?),
             "expect-sealed" => Action::ExpectSealed { who: fields.who()?, within: fields.within()? },
             "expect-refusal" => Action::ExpectRefusal { who: fields.who()?, within: fields.within()? },
+            "expect-removed" => Action::ExpectRemoved { who: fields.who()?, within: fields.within()? },
             "choose" => Action::Choose(fields.who()?),
             "abandon" => Action::Abandon(fields.who()?),
             _ => return Err(self.error(&fields.raw.kind, "do", &format!("no step is called `{kind}`"))),

@@ -27,7 +27,7 @@ pub struct Shape {
     pub policies: usize,
     /// How many mounts.
     pub mounts: usize,
-    /// Clients choose among so many of the newest tokens, and of the newest wrapped answers.
+    /// Clients choose among so many of the newest tokens, and of the newest wrapped answers; now and then among all.
     pub newest: usize,
     /// How often a token may be used; 0 is any number of times.
     pub uses: Range<u64>,
@@ -246,14 +246,15 @@ impl Access {
         pool.next_token
     }
 
-    /// One of the newest tokens below the stem, dead or alive.
+    /// A token below the stem, mostly one of the newest, dead or alive.
     fn drawn_token(&self, draw: &Draw) -> Option<usize> {
         self.drawn(draw, |pool| pool.tokens.keys().copied().filter(|token| *token != STEM).collect())
     }
 
     fn drawn(&self, draw: &Draw, from: impl Fn(&Pool) -> Vec<usize>) -> Option<usize> {
         let all = from(&self.pool());
-        let newest = &all[all.len().saturating_sub(self.shape.newest)..];
+        // Old ones too: what should be over is asked for as well.
+        let newest = if draw.percent(OLD_PERCENT) { &all } else { &all[all.len().saturating_sub(self.shape.newest)..] };
         (!newest.is_empty()).then(|| newest[draw.index(newest.len())])
     }
 
@@ -372,5 +373,7 @@ impl Access {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts of the driver.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often a client chooses among all tokens or wrapped answers, not only the newest.
+const OLD_PERCENT: u64 = 10;
 /// The driver's own number as a client.
 const DRIVER: usize = 99;

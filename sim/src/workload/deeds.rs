@@ -34,10 +34,15 @@ pub fn secret_path(policy: usize) -> String {
     format!("secret/data/guarded{policy}")
 }
 
-/// The text of a policy.
+/// The text of a policy. An open one grants its secret by name, beside a pattern that denies all secrets; a closed one
+/// denies them all by a pattern that is obeyed before a longer one, which grants. The rules that are not obeyed are there
+/// to be seen when they are.
 pub fn policy_text(policy: usize, open: bool) -> String {
-    let capability = if open { "read" } else { "deny" };
-    format!("path \"{}\" {{ capabilities = [\"{capability}\"] }}", secret_path(policy))
+    let rule = |path: &str, capability: &str| format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}\n");
+    match open {
+        true => rule(&secret_path(policy), "read") + &rule("secret/data/guarded*", "deny"),
+        false => rule("secret/data/g*", "deny") + &rule(&format!("secret/+/guarded{policy}*"), "read"),
+    }
 }
 
 fn create(terms: &Terms, policies: usize) -> Value {

@@ -35,6 +35,8 @@ pub struct Settings {
     pub limit: Duration,
     /// The longest time that a message takes on a healthy link.
     pub latency_max: Duration,
+    /// After so many bytes of log a node takes a snapshot; none: the seed draws.
+    pub log_kept: Option<u64>,
     /// Whether the toy server of [`super::stand_in`] runs on the nodes instead of Holdfast.
     pub stand_in: bool,
 }
@@ -399,6 +401,7 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
     let trace = runtime.trace.clone();
     trace.event("node", format_args!("start {start}"));
     let sizes = Draw::new(seed, "sizes");
+    let (segment_bytes, checkpoint_log_bytes) = (1 << (15 + sizes.below(5)), 1 << (13 + sizes.below(6)));
     let spec = host::Spec {
         label: node.name.clone(),
         address: hands.address(node.index),
@@ -406,8 +409,8 @@ async fn process(hands: Hands, node: Arc<Node>) -> turmoil::Result {
         disk: node.disk.disk(),
         tls: hands.0.tls.clone(),
         rocks: seed.is_multiple_of(ROCKS_SHARE).then(|| node.real_dir()),
-        segment_bytes: 1 << (15 + sizes.below(5)),
-        checkpoint_log_bytes: 1 << (13 + sizes.below(6)),
+        segment_bytes,
+        checkpoint_log_bytes: hands.0.settings.log_kept.unwrap_or(checkpoint_log_bytes),
     };
     let raft_seed = Draw::new(seed, &format!("raft {} {start}", node.name)).bits();
     let said = match raft_rt::scope(raft_seed, host::run(spec, runtime)).await {

@@ -14,6 +14,7 @@ pub mod operator;
 pub mod path_help;
 pub mod policy;
 pub mod raft;
+pub mod rekey;
 pub mod secrets;
 pub mod server;
 pub mod status;

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{at_most_one, exactly, generate_root, raft, status};
+use super::{at_most_one, exactly, generate_root, raft, rekey, status};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format};
 use crate::cli::{EXIT_SERVER, Failure, Outcome, data, prompt, table, value};
@@ -25,8 +25,12 @@ pub enum Operator {
     /// Interact with the Raft cluster.
     #[command(subcommand)]
     Raft(raft::Raft),
+    /// Make new unseal keys, without a token.
+    Rekey(Box<rekey::Rekey>),
     /// Rotate the key that data is encrypted with.
     Rotate(NoArgs),
+    /// Make new unseal keys, with a token.
+    RotateKeys(Box<rekey::Rekey>),
     /// Seal the cluster.
     Seal(Seal),
     /// Force the active node to resign.
@@ -104,7 +108,9 @@ pub async fn run(context: &Context, operator: Operator) -> Outcome {
         Operator::KeyStatus(args) => key_status(context, args).await,
         Operator::Members(args) => members(context, args).await,
         Operator::Raft(raft) => raft::run(context, raft).await,
+        Operator::Rekey(args) => rekey::run(context, &rekey::REKEY, *args).await,
         Operator::Rotate(args) => rotate(context, args).await,
+        Operator::RotateKeys(args) => rekey::run(context, &rekey::ROTATE, *args).await,
         Operator::Seal(args) => seal(context, args).await,
         Operator::StepDown(args) => step_down(context, args).await,
         Operator::Unseal(args) => unseal(context, args).await,
@@ -272,7 +278,7 @@ async fn seal(context: &Context, seal: Seal) -> Outcome {
     let answer = answer.map_err(|failure| failure.context("Error sealing"))?;
     output::out("Success! Vault is sealed.");
     // Our servers tell which nodes have confirmed.
-    match answer.filter(|answer| !answer.is_empty()) {
+    match answer.filter(|answer| !answer.is_empty() || !answer.warnings().is_empty()) {
         Some(answer) => output::secret(context, &answer),
         None => Ok(0),
     }
@@ -365,8 +371,8 @@ fn rfc822(rfc3339: &str) -> String {
 }
 
 const AUTO: &str = "Auto Unseal Options";
-const DEFAULT_SHARES: i64 = 5;
-const DEFAULT_THRESHOLD: i64 = 3;
+pub(super) const DEFAULT_SHARES: i64 = 5;
+pub(super) const DEFAULT_THRESHOLD: i64 = 3;
 
 #[cfg(test)]
 mod tests {

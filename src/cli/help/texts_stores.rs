@@ -241,10 +241,35 @@ pub(super) const OPERATOR: &[Text] = &[
         &[("Remove vault-3", "operator raft remove-peer vault-3")],
     ),
     text(
+        "operator rekey",
+        "Makes new unseal keys from a quorum of the old ones, without a token where the listener allows that; \"operator \
+         rotate-keys\" is the same with a token, and nobody without one disturbs it. One person begins; each holder of an \
+         old key gives it with the nonce; the last one gets the new keys, which are not shown again. Begin it with \
+         -verify: then the old keys hold until the new ones were given once, and none can be lost on the way.",
+        &[
+            ("Begin", "operator rekey -init -key-shares=5 -key-threshold=3 -verify"),
+            ("Give an old key, when asked for it", "operator rekey"),
+            ("Give a new key", "operator rekey -verify"),
+            ("Give up", "operator rekey -cancel"),
+        ],
+    ),
+    text(
         "operator rotate",
         "Makes a new key that new data is encrypted with. Older keys stay, so that older data can be read. Nothing stops \
          meanwhile.",
         &[("Rotate", "operator rotate")],
+    ),
+    text(
+        "operator rotate-keys",
+        "Makes new unseal keys from a quorum of the old ones, for who has a token that may. One person begins; each holder \
+         of an old key gives it with the nonce; the last one gets the new keys, which are not shown again. Begin it with \
+         -verify: then the old keys hold until the new ones were given once, and none can be lost on the way.",
+        &[
+            ("Begin", "operator rotate-keys -init -key-shares=5 -key-threshold=3 -verify"),
+            ("Give an old key, when asked for it", "operator rotate-keys"),
+            ("Give a new key", "operator rotate-keys -verify"),
+            ("Give up", "operator rotate-keys -cancel"),
+        ],
     ),
     text(
         "operator seal",

@@ -287,7 +287,11 @@ fn wrong_configs_are_explained() {
         (format!("{INMEM}disable_mlock = \"x\""), "vault.hcl:3: \"disable_mlock\": expected true or false, got \"x\""),
         (
             format!("{INMEM}default_lease_ttl = \"10h\"\nmax_lease_ttl = \"1h\""),
-            "default_lease_ttl is longer than max_lease_ttl",
+            "vault.hcl:3: \"default_lease_ttl\": is longer than max_lease_ttl",
+        ),
+        (
+            format!("{INMEM}max_lease_ttl = \"1h\""),
+            "vault.hcl:3: \"max_lease_ttl\": is shorter than default_lease_ttl, which is 768h if it is left out",
         ),
         (format!("{INMEM}ui = true\nui = false"), "vault.hcl:4: \"ui\": is given twice"),
         (

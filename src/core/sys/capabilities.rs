@@ -52,6 +52,10 @@ impl Core {
     /// Serves the three.
     pub(super) async fn sys_capabilities(&self, ask: Ask<'_>) -> Result<Response> {
         let Ask { unsealed, txn, authorized, request, route, .. } = ask;
+        let is_by_accessor = route.pattern == "capabilities-accessor";
+        if is_by_accessor && request.text("accessor")?.is_none_or(|accessor| accessor.is_empty()) {
+            return Err(Error::invalid("missing accessor"));
+        }
         let paths = match (request.list("paths")?, request.list("path")?) {
             (Some(paths), _) | (None, Some(paths)) if !paths.is_empty() => paths,
             _ => return Err(Error::invalid("paths must be supplied")),
@@ -65,9 +69,6 @@ impl Core {
             "capabilities-self" => Arc::clone(&authorized.caller()?.entry),
             "capabilities-accessor" => {
                 let accessor = request.text("accessor")?.unwrap_or_default();
-                if accessor.is_empty() {
-                    return Err(Error::invalid("missing accessor"));
-                }
                 let found = token::store::by_accessor(txn, salt, &accessor).await?;
                 let found = found.ok_or_else(|| Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"))?;
                 self.live_token(unsealed, txn, &found.0).await?.ok_or_else(invalid)?.0

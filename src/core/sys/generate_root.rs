@@ -1,8 +1,5 @@
 //! `sys/generate-root/*` (without a token, as in an emergency) and `sys/generate-root-token/*` (with one): whoever has the
-//! threshold of unseal shares gets a new root token. An attempt lives in the memory of the active node, and lapses.
-
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+//! threshold of unseal shares gets a new root token.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -11,10 +8,11 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Ask;
+use super::attempts::{self, Begun, Family};
 use crate::core::sealing::{bare, root_entry};
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::route::{Field, Kind, Route, Verb};
-use crate::seal::UnsealProgress;
+use crate::policy;
 use crate::storage::plain::SealConfig;
 use crate::token;
 
@@ -61,58 +59,46 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         pattern: "generate-root-token/attempt",
-        about: "The same attempt, for callers with a token.",
+        about: "An attempt of its own, for callers with a token: nobody without one sees or disturbs it.",
         verbs: ATTEMPT_VERBS,
         fields: ATTEMPT_FIELDS,
     },
     Route {
         pattern: "generate-root-token/update",
-        about: "Shares for the same attempt, for callers with a token.",
+        about: "Shares for the attempt of callers with a token.",
         verbs: UPDATE_VERBS,
         fields: UPDATE_FIELDS,
     },
+    Route {
+        pattern: "decode-token",
+        about: "The token behind its encoding.",
+        verbs: &[Verb::new(
+            Operation::Update,
+            "Decodes a token with its one-time password.",
+            &[Field::new("token", Kind::Text, "The token.")],
+        )],
+        fields: &[
+            Field::new("encoded_token", Kind::Text, "The encoded token."),
+            Field::new("otp", Kind::Text, "The one-time password that it was encoded with."),
+        ],
+    },
 ];
 
-/// An attempt without a new share for so long is over.
-const LAPSE: Duration = Duration::from_secs(600);
-
-/// The attempt, if there is one.
-#[derive(Default)]
-pub(crate) struct RootAttempt(Mutex<Option<Attempt>>);
-
-struct Attempt {
-    nonce: String,
-    otp: Zeroizing<String>,
-    shares: UnsealProgress,
-    /// Boot time of the last share.
-    last: Duration,
-    /// The term that it was begun in: the next active node knows nothing of it.
-    term: u64,
-}
-
-impl RootAttempt {
-    fn with<T>(&self, term: u64, now: Duration, work: impl FnOnce(&mut Option<Attempt>) -> T) -> T {
-        let mut attempt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if attempt.as_ref().is_some_and(|held| held.term != term || now.saturating_sub(held.last) >= LAPSE) {
-            *attempt = None;
-        }
-        work(&mut attempt)
-    }
-}
+/// An attempt: for the one-time password that the token is encoded with.
+type Attempt = attempts::Attempt<Zeroizing<String>>;
 
 impl Core {
     /// Serves the family that takes a token: answers have the envelope.
     pub(super) async fn sys_generate_root(&self, ask: Ask<'_>) -> Result<Response> {
         let answer = match ask.at() {
-            ("generate-root-token/update" | "generate-root/update", _) => {
-                self.give_root_share(ask.unsealed, ask.request).await?
-            }
-            (_, Operation::Read) => self.root_status().await?,
-            (_, Operation::Update) => self.begin_root(ask.request).await?,
-            _ => {
-                self.with_root_attempt(|attempt| *attempt = None)?;
+            ("generate-root-token/update", _) => self.give_root_share(Family::Token, ask.unsealed, ask.request).await?,
+            ("generate-root-token/attempt", Operation::Read) => self.root_status(Family::Token).await?,
+            ("generate-root-token/attempt", Operation::Update) => self.begin_root(Family::Token, ask.request).await?,
+            ("generate-root-token/attempt", _) => {
+                self.with_root_attempt(Family::Token, |attempt| *attempt = None)?;
                 return Ok(Response::empty());
             }
+            _ => return Err(Error::Unsupported),
         };
         Ok(Response::data(answer))
     }
@@ -123,26 +109,34 @@ impl Core {
         self.active()?;
         self.linearize().await?;
         let answer = match (request.path.as_str(), request.operation) {
-            ("sys/generate-root/attempt", Operation::Read) => self.root_status().await?,
-            ("sys/generate-root/attempt", Operation::Update) => self.begin_root(request).await?,
+            ("sys/generate-root/attempt", Operation::Read) => self.root_status(Family::Open).await?,
+            ("sys/generate-root/attempt", Operation::Update) => self.begin_root(Family::Open, request).await?,
             ("sys/generate-root/attempt", Operation::Delete) => return self.give_root_up(&unsealed, request).await,
-            ("sys/generate-root/update", Operation::Update) => self.give_root_share(&unsealed, request).await?,
+            ("sys/generate-root/update", Operation::Update) => {
+                self.give_root_share(Family::Open, &unsealed, request).await?
+            }
             _ => return Err(Error::Unsupported),
         };
         Ok(bare(answer))
     }
 
-    fn with_root_attempt<T>(&self, work: impl FnOnce(&mut Option<Attempt>) -> T) -> Result<T> {
+    /// Serves `sys/decode-token`.
+    pub(super) async fn decode_token(&self, request: &Request) -> Result<Response> {
+        self.unsealed().await?;
+        decode(request)
+    }
+
+    fn with_root_attempt<T>(&self, family: Family, work: impl FnOnce(&mut Option<Attempt>) -> T) -> Result<T> {
         let term = self.active_in().ok_or(Error::Standby)?;
-        Ok(self.root_attempt.with(term, self.runtime.clock.boot(), work))
+        Ok(self.attempts.root.of(family).with(term, self.runtime.clock.boot(), work))
     }
 
-    async fn root_status(&self) -> Result<Value> {
+    async fn root_status(&self, family: Family) -> Result<Value> {
         let config = self.present_seal().await?;
-        self.with_root_attempt(|attempt| shown(attempt.as_ref(), &config))
+        self.with_root_attempt(family, |attempt| shown(family, attempt.as_ref(), &config))
     }
 
-    async fn begin_root(&self, request: &Request) -> Result<Value> {
+    async fn begin_root(&self, family: Family, request: &Request) -> Result<Value> {
         let config = self.present_seal().await?;
         let given = request.text("otp")?.filter(|otp| !otp.is_empty());
         if request.text("pgp_key")?.is_some_and(|key| !key.is_empty()) {
@@ -154,54 +148,54 @@ impl Core {
         let entropy = &self.runtime.entropy;
         let made = given.is_none().then(|| entropy.base62(token::id::SERVICE_LENGTH));
         let otp = Zeroizing::new(given.or_else(|| made.clone()).unwrap_or_default());
-        let begun = Attempt {
-            nonce: entropy.uuid(),
-            otp,
-            shares: UnsealProgress::new(),
-            last: self.runtime.clock.boot(),
-            term: self.active_in().ok_or(Error::Standby)?,
-        };
-        self.with_root_attempt(|attempt| {
-            if attempt.is_some() {
-                return Err(Error::invalid("root generation already in progress"));
-            }
-            let mut answer = shown(Some(attempt.insert(begun)), &config);
+        let (term, now) = (self.active_in().ok_or(Error::Standby)?, self.runtime.clock.boot());
+        let begun = Begun { of: otp, term, now, entropy, request };
+        self.attempts.root.of(family).begin(begun, "root generation already in progress", |attempt| {
+            let mut answer = shown(family, Some(attempt), &config);
             answer["otp"] = json!(made.unwrap_or_default());
             tracing::warn!(nonce = answer["nonce"].as_str(), "an attempt to make a root token was begun");
-            Ok(answer)
-        })?
+            answer
+        })
     }
 
-    async fn give_root_share(&self, unsealed: &Unsealed, request: &Request) -> Result<Value> {
+    async fn give_root_share(&self, family: Family, unsealed: &Unsealed, request: &Request) -> Result<Value> {
         let config = self.present_seal().await?;
         let (share, nonce) = (request.text("key")?.unwrap_or_default(), request.text("nonce")?.unwrap_or_default());
-        if nonce.is_empty() {
+        if family == Family::Token && nonce.is_empty() {
             return Err(Error::invalid("nonce is required"));
         }
-        let now = self.runtime.clock.boot();
-        let done = self.with_root_attempt(|attempt| {
+        if family == Family::Open && share.is_empty() {
+            return Err(Error::invalid("'key' must be specified in request body as JSON"));
+        }
+        let (now, entropy) = (self.runtime.clock.boot(), &self.runtime.entropy);
+        let done = self.with_root_attempt(family, |attempt| {
             let Some(held) = attempt.as_mut() else { return Err(Error::invalid("no root generation in progress")) };
             if held.nonce != nonce {
                 let text =
                     format!("incorrect nonce supplied; nonce for this root generation operation is {:?}", held.nonce);
                 return Err(Error::invalid(text));
             }
-            held.shares.add(&share, &self.runtime.entropy)?;
-            held.last = now;
+            held.give(&share, "generation operation", now, entropy)?;
             match held.shares.resolve(&config)? {
-                None => Ok(Err(shown(attempt.as_ref(), &config))),
+                None => Ok(Err(shown(family, attempt.as_ref(), &config))),
                 // The attempt is over, whatever comes of the commit.
                 Some(_right) => Ok(attempt.take().ok_or(json!({}))),
             }
         })??;
         match done {
             Err(answer) => Ok(answer),
-            Ok(attempt) => self.make_root(unsealed, &attempt, &config).await,
+            Ok(attempt) => self.make_root(family, unsealed, &attempt, &config).await,
         }
     }
 
     /// Makes the token, in a commit of its own.
-    async fn make_root(&self, unsealed: &Unsealed, attempt: &Attempt, config: &SealConfig) -> Result<Value> {
+    async fn make_root(
+        &self,
+        family: Family,
+        unsealed: &Unsealed,
+        attempt: &Attempt,
+        config: &SealConfig,
+    ) -> Result<Value> {
         let entropy = &self.runtime.entropy;
         let mut txn = self.begin_in(unsealed, attempt.term);
         let id = Zeroizing::new(token::id::service(entropy));
@@ -213,8 +207,8 @@ impl Core {
             error => error,
         })?;
         tracing::warn!(nonce = attempt.nonce, accessor = entry.accessor, "a root token was made from unseal shares");
-        let encoded = encode(&id, &attempt.otp);
-        let mut answer = shown(Some(attempt), config);
+        let encoded = encode(&id, &attempt.of);
+        let mut answer = shown(family, Some(attempt), config);
         answer["progress"] = json!(config.threshold);
         answer["complete"] = json!(true);
         answer["encoded_token"] = json!(encoded);
@@ -225,31 +219,38 @@ impl Core {
     /// Ends the attempt for who began it, or has `sudo`.
     async fn give_root_up(&self, unsealed: &Unsealed, request: &Request) -> Result<Response> {
         let otp = request.text("otp")?.unwrap_or_default();
-        let began_it = self.with_root_attempt(|attempt| match attempt {
+        let began_it = self.with_root_attempt(Family::Open, |attempt| match attempt {
             None => true,
-            Some(held) if !otp.is_empty() && bool::from(held.otp.as_bytes().ct_eq(otp.as_bytes())) => {
+            Some(held) if !otp.is_empty() && bool::from(held.of.as_bytes().ct_eq(otp.as_bytes())) => {
                 *attempt = None;
                 true
             }
             Some(_) => false,
         })?;
         if !began_it {
-            let mut txn = self.begin(unsealed);
-            let caller = self.authenticate(unsealed, &mut txn, request, false).await?;
-            if !self.authorize(unsealed, &mut txn, caller, request).await?.sudo {
-                return Err(Error::denied());
-            }
-            self.with_root_attempt(|attempt| *attempt = None)?;
+            self.demand_sudo(unsealed, request).await?;
+            self.with_root_attempt(Family::Open, |attempt| *attempt = None)?;
         }
         Ok(Response::empty())
     }
 
-    async fn present_seal(&self) -> Result<SealConfig> {
+    /// Makes sure that the caller of a path without token has one, with `sudo` on that path.
+    pub(super) async fn demand_sudo(&self, unsealed: &Unsealed, request: &Request) -> Result<()> {
+        let mut txn = self.begin(unsealed);
+        let caller = self.authenticate(unsealed, &mut txn, request, false).await?.ok_or_else(Error::no_token)?;
+        let acl = self.acl(unsealed, &caller.entry.policies).await?;
+        let Request { operation, path, data, wrap_ttl, .. } = request;
+        let verdict = acl.check(&policy::Ask { operation: *operation, path, data, wrap_ttl: *wrap_ttl });
+        if verdict.allowed && verdict.sudo { Ok(()) } else { Err(Error::denied()) }
+    }
+
+    pub(super) async fn present_seal(&self) -> Result<SealConfig> {
         self.seal_config().await?.ok_or_else(|| Error::Internal("there is no seal configuration".into()))
     }
 }
 
-fn shown(attempt: Option<&Attempt>, config: &SealConfig) -> Value {
+/// The state of an attempt, as a family's clients read it.
+fn shown(family: Family, attempt: Option<&Attempt>, config: &SealConfig) -> Value {
     let mut answer = json!({
         "started": attempt.is_some(),
         "progress": attempt.map_or(0, |attempt| attempt.shares.count()),
@@ -257,15 +258,41 @@ fn shown(attempt: Option<&Attempt>, config: &SealConfig) -> Value {
         "complete": false,
         "otp": "",
         "otp_length": token::id::SERVICE_LENGTH,
-        "nonce": "",
-        "encoded_token": "",
-        "encoded_root_token": "",
-        "pgp_fingerprint": "",
     });
-    if let Some(attempt) = attempt {
-        answer["nonce"] = json!(attempt.nonce);
+    if family == Family::Open || attempt.is_some() {
+        answer["nonce"] = json!(attempt.map_or("", |attempt| attempt.nonce.as_str()));
+        answer["pgp_fingerprint"] = json!("");
+    }
+    if family == Family::Open {
+        answer["encoded_token"] = json!("");
+        answer["encoded_root_token"] = json!("");
     }
     answer
+}
+
+/// `sys/decode-token`: the token behind its encoding. It takes the one-time password, and so no token.
+fn decode(request: &Request) -> Result<Response> {
+    let (encoded, otp) = (request.text("encoded_token")?.unwrap_or_default(), request.text("otp")?.unwrap_or_default());
+    if encoded.is_empty() || otp.is_empty() {
+        return Err(Error::invalid("provided 'encoded_token' or 'otp' is empty"));
+    }
+    let mixed = STANDARD_NO_PAD.decode(&encoded).map_err(|error| {
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            base64::DecodeError::InvalidLength(length) => length,
+            base64::DecodeError::InvalidPadding => encoded.len(),
+        };
+        Error::invalid(format!("error decoding base64'd token: illegal base64 data at input byte {at}"))
+    })?;
+    let mixed = Zeroizing::new(mixed);
+    if mixed.len() != otp.len() {
+        let (token, otp) = (mixed.len(), otp.len());
+        return Err(Error::invalid(format!(
+            "error xoring token: length of byte slices is not equivalent: {token} != {otp}"
+        )));
+    }
+    let token: Vec<u8> = mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
+    Ok(Response::data(json!({ "token": String::from_utf8_lossy(&token) })))
 }
 
 /// The token XORed with the password, so that who reads along has nothing.
@@ -287,25 +314,5 @@ mod tests {
         let mixed = STANDARD_NO_PAD.decode(encode(&id, &otp)).expect("base64");
         let back: Vec<u8> = mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
         assert_eq!(back, id.into_bytes());
-    }
-
-    #[test]
-    fn an_attempt_lapses_and_does_not_outlive_its_term() {
-        let attempts = RootAttempt::default();
-        let begin = |held: &mut Option<Attempt>| {
-            *held = Some(Attempt {
-                nonce: "n".into(),
-                otp: Zeroizing::new(String::new()),
-                shares: UnsealProgress::new(),
-                last: Duration::from_secs(100),
-                term: 3,
-            });
-        };
-        let lives = |term, seconds| attempts.with(term, Duration::from_secs(seconds), |held| held.is_some());
-        attempts.with(3, Duration::from_secs(100), begin);
-        assert!(lives(3, 699));
-        assert!(!lives(3, 700));
-        attempts.with(3, Duration::from_secs(100), begin);
-        assert!(!lives(4, 101));
     }
 }

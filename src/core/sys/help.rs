@@ -18,8 +18,12 @@ impl Core {
         if path.is_empty() {
             return Ok(answer(of_mount(mount, &routes), openapi::of_routes(mount, &routes)));
         }
-        let route = routes.into_iter().find(|route| route.fits(path)).ok_or_else(unsupported_path)?;
-        Ok(answer(of_route(route, path), openapi::of_routes(mount, &[route])))
+        match routes.iter().find(|route| route.fits(path)) {
+            Some(route) => Ok(answer(of_route(route, path), openapi::of_routes(mount, &[*route]))),
+            // There, a path that is none is answered too: with what was most likely meant.
+            None if mount.is_versioned_kv() => Ok(answer(of_mount(mount, &routes), openapi::of_routes(mount, &[]))),
+            None => Err(unsupported_path()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sys/*`: the server's own endpoints, one file an area. Each area has a table of its routes; dispatch, help and the
 //! OpenAPI document read the same tables.
 
+mod attempts;
 mod capabilities;
 mod cluster;
 mod config;
@@ -16,13 +17,14 @@ mod openapi;
 mod plugins;
 mod policies;
 mod public;
+mod rekey;
 mod remount;
 mod settings;
 mod tools;
 mod tune;
 mod ui;
 
-pub(crate) use generate_root::RootAttempt;
+pub(crate) use attempts::Attempts;
 pub(super) use keys::schedule;
 pub(super) use openapi::Documents;
 
@@ -99,6 +101,7 @@ static AREAS: &[Area] = &[
     Area { routes: plugins::ROUTES, serve: |core, ask| Box::pin(core.sys_plugins(ask)) },
     Area { routes: openapi::ROUTES, serve: |core, ask| Box::pin(core.sys_openapi(ask)) },
     Area { routes: generate_root::ROUTES, serve: |core, ask| Box::pin(core.sys_generate_root(ask)) },
+    Area { routes: rekey::ROUTES, serve: |core, ask| Box::pin(core.sys_rekey(ask)) },
     Area { routes: public::ROUTES, serve: |core, ask| Box::pin(core.sys_public(ask)) },
 ];
 

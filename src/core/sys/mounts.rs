@@ -108,7 +108,7 @@ impl Core {
             let Value::Object(config) = config else { return Err(Error::field("config", "expected an object")) };
             self.tune_new(&mut mount, config)?;
         }
-        let (router, mounts) = self.held_table(ask.unsealed, ask.txn).await?;
+        let (router, mounts) = self.router.read_in(ask.txn, limits::MOUNTS_MAX).await?;
         router.check_free(&mount.path)?;
         if mounts >= limits::MOUNTS_MAX as usize {
             return Err(Error::invalid(format!("there are {} mounts already", limits::MOUNTS_MAX)));
@@ -117,18 +117,13 @@ impl Core {
         Ok(Response::empty())
     }
 
-    /// The table of mounts as the commit will find it, and how many records it has: of two mounts at conflicting paths
-    /// one is refused. The whole table joins the read set before it is looked at, so that what is not seen here makes
-    /// the commit fail.
-    pub(super) async fn held_table(&self, unsealed: &Unsealed, txn: &mut BarrierTxn) -> Result<(Arc<Router>, usize)> {
-        let from = schema::key(schema::Kind::Mount, b"");
-        let mounts = txn.scan_keys(&from, &schema::prefix_end(&from), limits::MOUNTS_MAX).await?.len();
-        Ok((self.router.get(self.raft.state(), &unsealed.keyring).await?, mounts))
-    }
-
     /// The record that a request to enable asks for, without its `config`.
     fn new_mount(&self, request: &Request, class: Class, path: String) -> Result<Mount> {
-        let kind = request.text("type")?.unwrap_or_default();
+        let kind = match request.text("type")?.unwrap_or_default() {
+            // So clients of old name the engine.
+            kind if kind == "plugin" => plugin_name(request)?,
+            kind => kind,
+        };
         if kind.is_empty() {
             return Err(Error::invalid("backend type must be specified as a string"));
         }
@@ -164,6 +159,13 @@ impl Core {
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         Ok(router.disabling.iter().map(|found| Arc::clone(&found.record)).collect())
     }
+}
+
+/// The engine that a request to enable a `plugin` names, also within its `config`.
+fn plugin_name(request: &Request) -> Result<String> {
+    let within = request.data.get("config").and_then(|config| config["plugin_name"].as_str()).map(String::from);
+    let name = request.text("plugin_name")?.filter(|name| !name.is_empty()).or(within);
+    name.ok_or_else(|| Error::invalid("plugin_name must be provided for plugin backend"))
 }
 
 /// Whether no secret engine may be mounted there.

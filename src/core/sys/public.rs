@@ -179,6 +179,10 @@ pub(super) const OPEN: &[&str] = &[
     "replication/status",
     "generate-root/attempt",
     "generate-root/update",
+    "decode-token",
+    "rekey/init",
+    "rekey/update",
+    "rekey/verify",
     "internal/specs/openapi",
     "wrapping/lookup",
 ];
@@ -194,6 +198,9 @@ pub(super) const BARE: &[&str] = &[
     "in-flight-req",
     "generate-root/attempt",
     "generate-root/update",
+    "rekey/init",
+    "rekey/update",
+    "rekey/verify",
 ];
 
 /// Paths of the system mount whose answers show their data at the top as well ([`Response::flat`]).
@@ -242,6 +249,8 @@ impl Core {
             "sys/leader" if reads => self.leader_status().await,
             "sys/metrics" if reads && request.client.access.metrics => self.metrics_answer(request),
             "sys/generate-root/attempt" | "sys/generate-root/update" => self.generate_root_openly(request).await,
+            "sys/decode-token" if writes => self.decode_token(request).await,
+            "sys/rekey/init" | "sys/rekey/update" | "sys/rekey/verify" => self.rekey_openly(request).await,
             "sys/in-flight-req" if reads && request.client.access.in_flight_requests => Ok(self.in_flight_answer()),
             "sys/replication/status" if reads => Ok(super::node::replication_status()),
             "sys/storage/raft/join" if writes => self.join_request(request).await,

@@ -7,6 +7,7 @@ use super::Ask;
 use super::mounts::is_reserved;
 use crate::core::mount::{Class, Mount, Moved, Router};
 use crate::core::{Core, Error, Operation, Response, Result};
+use crate::limits;
 use crate::logical::route::{Field, Kind, Route, Verb};
 use crate::policy::path::canonical;
 
@@ -66,7 +67,7 @@ impl Core {
         }
         let (from, to) = (mount_path("source", &from)?, mount_path("destination", &to)?);
         check(&from, &to)?;
-        let (router, _) = self.held_table(ask.unsealed, ask.txn).await?;
+        let (router, _) = self.router.read_in(ask.txn, limits::MOUNTS_MAX).await?;
         let found = router.at(&from).ok_or_else(|| Error::invalid(format!("no matching mount at \"{from}\"")))?;
         if let Some(taken) = router.conflict(&to) {
             return Err(Error::invalid(format!("path already in use at \"{taken}\"")));

@@ -106,7 +106,7 @@ fn random(request: &Request, in_path: &[&str], entropy: &Entropy) -> Result<Resp
         [] => (None, None),
         [source] if sources.contains(source) => (Some(*source), None),
         [count] => (None, Some(*count)),
-        [source, count, ..] => (Some(*source).filter(|source| sources.contains(source)), Some(*count)),
+        [source, count, ..] => (Some(*source), Some(*count)),
     };
     let bytes = match count {
         Some(count) => count.parse().map_err(|_| {
@@ -123,6 +123,10 @@ fn random(request: &Request, in_path: &[&str], entropy: &Entropy) -> Result<Resp
         1..=RANDOM_MAX => {}
         _ => return Err(Error::invalid(format!("'bytes' should be less than {RANDOM_MAX}"))),
     }
+    if let Some(source) = source.filter(|source| !sources.contains(source)) {
+        let text = format!("unsupported entropy source {source:?}; must be \"platform\" or \"seal\", or \"all\"");
+        return Err(Error::invalid(text));
+    }
     let mut drawn = vec![0; usize::try_from(bytes).unwrap_or(0)];
     entropy.fill(&mut drawn);
     let response = Response::data(json!({ "random_bytes": format(&drawn) }));
@@ -132,9 +136,9 @@ fn random(request: &Request, in_path: &[&str], entropy: &Entropy) -> Result<Resp
     })
 }
 
-/// How the answer is to be written.
+/// How the answer is to be written; the empty text is no format.
 fn format(request: &Request, default: &str, unknown: impl Fn(&str) -> String) -> Result<fn(&[u8]) -> String> {
-    let format = request.text("format")?.filter(|format| !format.is_empty());
+    let format = request.text("format")?;
     match format.as_deref().unwrap_or(default) {
         "hex" => Ok(|bytes| hex::encode(bytes)),
         "base64" => Ok(|bytes| STANDARD.encode(bytes)),
@@ -179,6 +183,9 @@ mod tests {
         assert!(hash(&request(json!({})), None).is_ok());
     }
 
+    const UNKNOWN_SOURCE: &str =
+        "unsupported entropy source \"nonsense\"; must be \"platform\" or \"seal\", or \"all\"";
+
     #[test]
     fn random_bytes_are_counted() {
         let entropy = Entropy::seeded_u64(1);
@@ -194,6 +201,8 @@ mod tests {
             (&["16"], json!({ "format": "hex" }), "32 0"),
             (&["platform"], json!({ "format": "hex", "bytes": 4 }), "8 0"),
             (&["seal", "16"], json!({ "format": "hex" }), "32 1"),
+            (&["nonsense", "8"], json!({}), UNKNOWN_SOURCE),
+            (&["8"], json!({ "format": "" }), "unsupported encoding format \"\"; must be \"hex\" or \"base64\""),
             (&["0"], json!({}), "'bytes' cannot be less than 1"),
             (&["200000"], json!({}), "'bytes' should be less than 131072"),
             (&["16", "x"], json!({}), "error parsing url-set byte count: strconv.Atoi: parsing \"x\": invalid syntax"),

@@ -29,7 +29,7 @@ const CONFIG: &[Field] = &[
     Field::new("allowed_response_headers", Kind::List, "Headers that the engine may add to answers."),
     Field::new("audit_non_hmac_request_keys", Kind::List, "Fields of requests that audit devices write in the clear."),
     Field::new("audit_non_hmac_response_keys", Kind::List, "Fields of answers that audit devices write in the clear."),
-    Field::new("allowed_managed_keys", Kind::List, "Kept and shown."),
+    Field::new("allowed_managed_keys", Kind::List, "Accepted and ignored: there are no managed keys."),
     Field::new(
         "token_type",
         Kind::Text,
@@ -260,12 +260,11 @@ fn tune_lockout(mount: &mut Mount, lockout: &Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 4] = [
     "audit_non_hmac_request_keys",
     "audit_non_hmac_response_keys",
     "passthrough_request_headers",
     "allowed_response_headers",
-    "allowed_managed_keys",
 ];
 
 fn set(mount: &mut Mount, name: &str, value: Option<Tuned>) {

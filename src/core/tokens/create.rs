@@ -27,7 +27,7 @@ impl Tokens<'_> {
         let mut entry = self.entry(&wish, role_name, role.as_ref(), orphan)?;
         let mut warnings = Vec::new();
         if let Some(role) = &role {
-            wish.limit_by(role, &mut warnings);
+            wish.limit_by(role, entry.batch, &mut warnings);
         }
         let root = entry.is_root();
         let asked = ttl::Asked { ttl: wish.ttl, period: wish.period, explicit_max: wish.explicit_max_ttl, root };
@@ -44,6 +44,10 @@ impl Tokens<'_> {
         entry.creation_ttl = life;
         entry.expires = (!life.is_zero()).then(|| entry.created.plus(life));
         entry.renewable &= !life.is_zero();
+        // A role's addresses bind all but a root token that never ends, which there would be no other way to use again.
+        if life.is_zero() {
+            entry.bound_cidrs.clear();
+        }
         let id = match entry.batch {
             true => self.seal_batch(&entry)?,
             false => self.store(&mut entry, wish.id).await?,
@@ -218,8 +222,9 @@ impl Wish {
         })
     }
 
-    /// Puts the life under the role's bounds, telling where both have something to say.
-    fn limit_by(&mut self, role: &Role, warnings: &mut Vec<String>) {
+    /// Puts the life under the role's bounds, telling where both have something to say. A batch token, which nobody can
+    /// renew, has no period: the role's would be a life that was not asked for.
+    fn limit_by(&mut self, role: &Role, batch: bool, warnings: &mut Vec<String>) {
         let mut limit = |what: &str, own: &mut Duration, roles: Duration| {
             let both = !own.is_zero() && !roles.is_zero();
             *own = ttl::lesser(*own, roles);
@@ -231,7 +236,9 @@ impl Wish {
             }
         };
         limit("Explicit max TTL", &mut self.explicit_max_ttl, role.explicit_max_ttl);
-        limit("Period", &mut self.period, role.period);
+        if !batch {
+            limit("Period", &mut self.period, role.period);
+        }
     }
 }
 
@@ -322,10 +329,18 @@ fn duration(request: &Request, field: &str) -> Result<Option<Duration>> {
 
 /// Go's words for a text that is no duration.
 pub(super) fn malformed_duration(text: &str) -> String {
-    match text.parse::<f64>() {
-        Ok(_) => format!("time: missing unit in duration {text:?}"),
-        Err(_) => format!("time: invalid duration {text:?}"),
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    while rest.starts_with(is_number) {
+        let unit = rest.trim_start_matches(is_number);
+        rest = unit.trim_start_matches(|c| !is_number(c));
+        match &unit[..unit.len() - rest.len()] {
+            "" => return format!("time: missing unit in duration {text:?}"),
+            "ns" | "us" | "µs" | "ms" | "s" | "m" | "h" => {}
+            unknown => return format!("time: unknown unit {unknown:?} in duration {text:?}"),
+        }
     }
+    format!("time: invalid duration {text:?}")
 }
 
 /// `token`, or `token-` and the given name with everything but letters, digits and dashes made a dash, less one at its end.
@@ -341,6 +356,22 @@ fn display_name(given: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_duration_is_told_as_by_go() {
+        for (text, told) in [
+            ("1h30", "time: missing unit in duration \"1h30\""),
+            ("-1h30", "time: missing unit in duration \"-1h30\""),
+            ("1.5", "time: missing unit in duration \"1.5\""),
+            ("1h30x", "time: unknown unit \"x\" in duration \"1h30x\""),
+            ("1h 30m", "time: unknown unit \"h \" in duration \"1h 30m\""),
+            ("abc", "time: invalid duration \"abc\""),
+            ("h", "time: invalid duration \"h\""),
+            ("", "time: invalid duration \"\""),
+        ] {
+            assert_eq!(malformed_duration(text), told);
+        }
+    }
 
     #[test]
     fn names_are_cleaned() {

@@ -33,8 +33,12 @@ impl Core {
             tokio::task::yield_now().await;
             match token::store::get(&mut txn, hash).await? {
                 Some(entry) if entry.is_expired(now) => {
-                    let salt = &unsealed.secrets.salt;
-                    token::store::revoke_whole(&mut txn, salt, hash, &entry, &cubbyholes.of(hash)).await?;
+                    let mut is_bare = true;
+                    for from in [keys::children(hash).to_vec(), cubbyholes.of(hash)] {
+                        // Both ranges join the read set: what a request that was in time adds to them is not forgotten.
+                        is_bare &= txn.scan_keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
+                    }
+                    token::store::revoke_whole(&mut txn, &unsealed.secrets.salt, hash, &entry, is_bare);
                 }
                 // Gone, or renewed: its place in the index is an old one.
                 _ => txn.delete(keys::expiry(*at, hash)),
@@ -67,8 +71,13 @@ impl Core {
                 // Between two tokens, so that requests need not wait for a page.
                 tokio::task::yield_now().await;
                 if let Some(entry) = token::store::get(&mut txn, &child).await? {
-                    let salt = &unsealed.secrets.salt;
-                    token::store::revoke_whole(&mut txn, salt, &child, &entry, &cubbyholes.of(&child)).await?;
+                    let mut is_bare = true;
+                    for from in [keys::children(&child).to_vec(), cubbyholes.of(&child)] {
+                        // Not of the read set, which would cost every node a search in `apply`: nothing is added any
+                        // more, since whoever adds has the child's parent in its read set, and that is gone.
+                        is_bare &= self.raft.state().keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
+                    }
+                    token::store::revoke_whole(&mut txn, &unsealed.secrets.salt, &child, &entry, is_bare);
                 }
             }
             match children.last() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::lookup::auth;
 use super::*;
+use crate::runtime::point::mutant;
 use crate::token::{Role, ttl};
 
 impl Tokens<'_> {
@@ -56,6 +57,7 @@ impl Tokens<'_> {
     ) -> Result<Response> {
         let now = self.core.runtime.clock.now();
         let (life, warning) = self.bounds().renew(old, role, now, increment);
+        let life = if mutant("renewed-beyond-maximum") { old.last_ttl() } else { life };
         let new = Entry { expires: Some(now.plus(life)), renewed: Some(now), ..old.clone() };
         token::store::update(self.txn, hash, old, &new);
         let warnings = Vec::from_iter(warning);

@@ -105,6 +105,11 @@ fn take_fields(role: &mut Role, request: &Request) -> Result<Vec<String>> {
         role.num_uses = u64::try_from(uses).map_err(negative)?;
     }
     take_older(role, request, &mut warnings)?;
+    // As at the peer, which does not look at them when the type is given with them.
+    if !request.data.contains_key("token_type") && matches!(role.token_type, TokenType::Batch | TokenType::DefaultBatch)
+    {
+        check_no_batch(role)?;
+    }
     Ok(warnings)
 }
 
@@ -149,10 +154,23 @@ fn check_batch(role: &Role) -> Result<()> {
     let reason = match role.token_type {
         TokenType::Batch if !role.orphan => "non-orphan tokens",
         TokenType::Batch if !role.period.is_zero() => "periodic tokens",
+        TokenType::Batch if role.renewable => "renewable tokens",
         TokenType::Batch if !role.explicit_max_ttl.is_zero() => "tokens with an explicit max TTL",
         _ => return Ok(()),
     };
     Err(Error::invalid(format!("'token_type' cannot be 'batch' when role is set to generate {reason}")))
+}
+
+/// What tokens of a role that makes batch tokens unless told otherwise cannot have.
+fn check_no_batch(role: &Role) -> Result<()> {
+    let reason = match (role.period.is_zero(), role.num_uses) {
+        (false, _) => "periodic tokens",
+        (_, 1..) => "tokens with limited use count",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!(
+        "error parsing role fields: 'token_type' cannot be 'batch' or 'default_batch' when set to generate {reason}"
+    )))
 }
 
 /// A duration in whole seconds, with the API's words for what is none.

@@ -33,18 +33,8 @@ pub(super) async fn patch(call: Call<'_>, path: &str) -> Result<Response> {
     let path = fields::writable(path)?;
     let found = Metadata::load(call.txn, path).await?.ok_or(Error::Absent)?;
     change(call, path, Some(found), |metadata, request| {
-        // In a merge patch, null takes a setting back.
-        let is_null = |field| request.data.get(field) == Some(&Value::Null);
-        if is_null("max_versions") {
-            metadata.max_versions = 0;
-        }
-        if is_null("cas_required") {
-            metadata.cas_required = false;
-        }
-        if is_null("metadata_cas_required") {
-            metadata.metadata_cas_required = false;
-        }
-        if is_null("delete_version_after") {
+        // In a merge patch, null takes a setting back; elsewhere it leaves this one.
+        if request.data.get("delete_version_after") == Some(&Value::Null) {
             metadata.delete_version_after = 0;
         }
         match request.data.get("custom_metadata") {
@@ -98,25 +88,25 @@ async fn change(
         return Ok(Response::empty());
     }
     let config = Config::load(call.txn).await?;
-    check_cas(request.integer("metadata_cas")?, &config, found.as_ref())?;
+    check_cas(record::integer(request, "metadata_cas")?, &config, found.as_ref())?;
     let mut metadata = found.unwrap_or_else(|| Metadata::new(call.now));
     let mut response = Response::empty();
     if let Some(max_versions) = record::max_versions(request)? {
         metadata.max_versions = max_versions;
     }
-    if let Some(cas_required) = request.flag("cas_required")? {
+    if let Some(cas_required) = record::flag(request, "cas_required")? {
         metadata.cas_required = cas_required;
         if config.cas_required && !cas_required {
             response = response.warn(mandated("cas_required"));
         }
     }
-    if let Some(required) = request.flag("metadata_cas_required")? {
+    if let Some(required) = record::flag(request, "metadata_cas_required")? {
         metadata.metadata_cas_required = required;
         if config.metadata_cas_required && !required {
             response = response.warn(mandated("metadata_cas_required"));
         }
     }
-    if let Some(seconds) = fields::signed_seconds(request, "delete_version_after")? {
+    if let Some(seconds) = record::delete_version_after(request)? {
         if seconds < 0 {
             return Err(Error::invalid(format!(
                 "error converting input for field \"delete_version_after\": cannot provide negative value '{seconds}'"

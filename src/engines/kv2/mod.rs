@@ -13,7 +13,6 @@ mod versions;
 use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Call};
-use super::fields;
 use crate::logical::{Error, Operation, Response, Result, Route};
 use record::{Config, Metadata};
 use routes::ROUTES;
@@ -59,6 +58,11 @@ impl Backend for Kv2 {
 /// Carries out a request on a route; `path` is the secret's.
 async fn dispatch(call: Call<'_>, pattern: &str, path: &str) -> Result<Response> {
     use Operation::{Create, Delete, List, Patch, Read, Update};
+    // A key's name does not end in a slash: what is read or deleted with one is the key itself.
+    let path = match call.request.operation {
+        Read | Delete => path.strip_suffix('/').unwrap_or(path),
+        _ => path,
+    };
     match (pattern, call.request.operation) {
         (routes::CONFIG, Read) => Ok(Response::data(Config::load(call.txn).await?.to_json())),
         (routes::CONFIG, Create | Update) => configure(call).await,
@@ -86,13 +90,13 @@ async fn configure(call: Call<'_>) -> Result<Response> {
     if let Some(max_versions) = record::max_versions(call.request)? {
         config.max_versions = max_versions;
     }
-    if let Some(cas_required) = call.request.flag("cas_required")? {
+    if let Some(cas_required) = record::flag(call.request, "cas_required")? {
         config.cas_required = cas_required;
     }
-    if let Some(required) = call.request.flag("metadata_cas_required")? {
+    if let Some(required) = record::flag(call.request, "metadata_cas_required")? {
         config.metadata_cas_required = required;
     }
-    if let Some(seconds) = fields::signed_seconds(call.request, "delete_version_after")? {
+    if let Some(seconds) = record::delete_version_after(call.request)? {
         // Any negative duration turns the deletion off for all keys.
         config.delete_version_after = seconds.max(-1);
     }

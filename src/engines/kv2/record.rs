@@ -201,10 +201,32 @@ pub(super) fn delete_metadata(txn: &mut dyn MountTxn, path: &str) {
     txn.delete(&metadata_key(path));
 }
 
-/// The field `max_versions`.
+/// The field `max_versions`; null and the empty text are 0.
 pub(super) fn max_versions(request: &Request) -> Result<Option<u32>> {
     let wrong = || Error::field("max_versions", "expected a whole number that is not negative");
-    request.integer("max_versions")?.map(|number| u32::try_from(number).map_err(|_| wrong())).transpose()
+    integer(request, "max_versions")?.map(|number| u32::try_from(number).map_err(|_| wrong())).transpose()
+}
+
+/// A boolean among the settings; null and the empty text are false.
+pub(super) fn flag(request: &Request, field: &str) -> Result<Option<bool>> {
+    if is_nothing(request, field) { Ok(Some(false)) } else { request.flag(field) }
+}
+
+/// A number among the settings; null and the empty text are 0.
+pub(super) fn integer(request: &Request, field: &str) -> Result<Option<i64>> {
+    if is_nothing(request, field) { Ok(Some(0)) } else { request.integer(field) }
+}
+
+/// The field `delete_version_after` in seconds; the empty text is 0.
+pub(super) fn delete_version_after(request: &Request) -> Result<Option<i64>> {
+    let seconds = fields::signed_seconds(request, "delete_version_after")?;
+    let is_empty = request.data.get("delete_version_after").is_some_and(|value| value == "");
+    Ok(seconds.or(is_empty.then_some(0)))
+}
+
+/// Whether a field is there without a value.
+fn is_nothing(request: &Request, field: &str) -> bool {
+    request.data.get(field).is_some_and(|value| value.is_null() || value == "")
 }
 
 fn metadata_key(path: &str) -> String {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::record::{self, Config, Metadata, Version};
 use crate::engines::backend::Call;
+use crate::engines::fields;
 use crate::logical::{Error, Request, Response, Result};
 use crate::runtime::UnixTime;
 
@@ -18,6 +19,7 @@ pub(super) async fn delete_latest(call: Call<'_>, path: &str) -> Result<Response
 
 /// Marks versions as deleted.
 pub(super) async fn delete(call: Call<'_>, path: &str) -> Result<Response> {
+    let path = fields::writable(path)?;
     let numbers = numbers(call.request, "No version number provided")?;
     let Some(metadata) = Metadata::load(call.txn, path).await? else { return Ok(Response::empty()) };
     Ok(change(call, path, metadata, &numbers, mark_deleted))
@@ -25,6 +27,7 @@ pub(super) async fn delete(call: Call<'_>, path: &str) -> Result<Response> {
 
 /// Takes the mark back; the time after which versions go begins anew.
 pub(super) async fn undelete(call: Call<'_>, path: &str) -> Result<Response> {
+    let path = fields::writable(path)?;
     let numbers = numbers(call.request, "No version number provided")?;
     let Some(metadata) = Metadata::load(call.txn, path).await? else { return Ok(Response::empty()) };
     let after = Config::load(call.txn).await?.delete_after(&metadata);
@@ -37,6 +40,7 @@ pub(super) async fn undelete(call: Call<'_>, path: &str) -> Result<Response> {
 
 /// Removes the data of versions.
 pub(super) async fn destroy(call: Call<'_>, path: &str) -> Result<Response> {
+    let path = fields::writable(path)?;
     let numbers = numbers(call.request, "no version number provided")?;
     let Some(metadata) = Metadata::load(call.txn, path).await? else { return Ok(Response::empty()) };
     for number in numbers.iter().filter(|number| metadata.versions.contains_key(number)) {

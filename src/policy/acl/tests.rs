@@ -155,6 +155,13 @@ fn parameters_are_checked_as_by_the_peer() {
         ("denied_parameters = {\"a\" = [\"1\"]}\nallowed_parameters = {\"a\" = []}", json!({"a": "1"}), false),
         ("required_parameters = [\"B\"]", json!({"b": "1"}), true),
         ("required_parameters = [\"b\"]", json!({"a": "1"}), false),
+        ("required_parameters = [\"b\"]", json!({"B": "1"}), false),
+        ("allowed_parameters = {\"a\" = [\"*\"]}", json!({"a": "anything"}), false),
+        ("allowed_parameters = {\"a\" = [\"*\"]}", json!({"a": "*"}), true),
+        ("allowed_parameters = {\"a\" = [\"**\"]}", json!({"a": "anything"}), true),
+        // Stricter than the peer, to which it is the one character here too.
+        ("denied_parameters = {\"a\" = [\"*\"]}", json!({"a": "anything"}), false),
+        ("denied_parameters = {\"a\" = [\"*\"]}", json!({"a": ["anything"]}), false),
         ("denied_parameters = {\"a\" = [\"1\"]}", json!({"a": 1}), false),
     ] {
         assert_eq!(update(body, data.clone()), expected, "{body} {data}");

@@ -42,7 +42,7 @@ pub(super) struct Memory {
     pub(super) end: u64,
     /// Bytes of the segment prepared in advance.
     pub(super) spare_bytes: u64,
-    /// When the write or sync in progress began, on the boot clock.
+    /// When the disk work in progress began, on the boot clock.
     pub(super) busy_since: Option<Duration>,
     pub(super) fault: Option<String>,
     pub(super) closing: bool,

@@ -67,7 +67,7 @@ impl Default for Options {
         Options {
             segment_bytes: 16 << 20,
             group_bytes: 4 << 20,
-            recent_bytes: 16 << 20,
+            recent_bytes: 4 << 20,
             read_bytes: 1 << 20,
             reserve_bytes: 64 << 20,
             space_interval: Duration::from_secs(1),
@@ -255,7 +255,7 @@ impl Log {
         self.shared.space.load(Ordering::Relaxed)
     }
 
-    /// For how long the write or sync in progress has run; zero if there is none. Counts the time of a suspend.
+    /// For how long the disk work in progress has run; zero if there is none. Counts the time of a suspend.
     pub fn stuck_for(&self) -> Duration {
         let since = self.shared.memory().busy_since;
         since.map_or(Duration::ZERO, |since| self.shared.clock.boot().saturating_sub(since))
@@ -316,8 +316,8 @@ impl Shared {
     /// Tells a simulation's checkers what is durable and about to be acknowledged.
     fn promise(&self, written: &memory::Written, durable: u64) {
         if let Some(vote) = &written.vote {
-            let (term, voted_for) = (vote.leader_id.term, vote.leader_id.voted_for);
-            self.trace.event("raft", format_args!("vote term={term} for={}", voted_for));
+            let (term, voted_for, granted) = (vote.leader_id.term, vote.leader_id.voted_for, vote.committed);
+            self.trace.event("raft", format_args!("vote term={term} for={voted_for} committed={granted}"));
         }
         if let (false, Some(index)) = (written.entries.is_empty(), durable.checked_sub(1)) {
             self.trace.event("raft", format_args!("durable index={index}"));

@@ -76,16 +76,22 @@ impl Writer {
                 let committed = if items.is_empty() { None } else { memory.take_committed() };
                 (items, committed, memory.closing)
             };
+            if items.is_empty() && !closing && self.wait().await {
+                continue;
+            }
+            // Whatever is done to the disk holds up what is appended next: all of it counts as busy.
+            self.shared.memory().busy_since = Some(self.shared.clock.boot());
             let goes_on = if !items.is_empty() {
                 self.write(items, committed).await
             } else if closing {
                 return self.close().await;
             } else {
-                self.wait().await || self.mark_end().await && self.note_end().await
+                self.mark_end().await && self.note_end().await
             };
             if !goes_on {
                 return;
             }
+            self.shared.memory().busy_since = None;
         }
     }
 
@@ -183,21 +189,17 @@ impl Writer {
     async fn write_and_sync(&self, bytes: Bytes) -> Result<(), Fault> {
         let (shared, file) = (&self.shared, &self.tail.file);
         let began = shared.clock.boot();
-        shared.memory().busy_since = Some(began);
         let written = match mutant("skip-fsync") {
             true => file.write_at(self.tail.end, bytes).await,
             false => file.write_and_sync(self.tail.end, bytes).await,
         };
         written.map_err(|error| self.fault("write or sync", &error))?;
         shared.syncs.record(shared.clock.boot().saturating_sub(began));
-        shared.memory().busy_since = None;
         Ok(())
     }
 
     /// Goes on in a new segment with room for a group of `len` bytes.
     async fn roll(&mut self, len: u64) -> Result<(), Fault> {
-        let began = self.shared.clock.boot();
-        self.shared.memory().busy_since = Some(began);
         let spare = self.take_spare(len).await?;
         let (base, sequence) = (self.tail.base + self.tail.end, self.tail.sequence + 1);
         self.tail = begin_segment(&self.shared.disk, &self.shared.dir, spare, sequence, base, &self.tail)
@@ -207,7 +209,7 @@ impl Writer {
         {
             let mut memory = self.shared.memory();
             memory.segments.insert(base, self.tail.segment());
-            (memory.spare_bytes, memory.busy_since) = (0, None);
+            memory.spare_bytes = 0;
         }
         self.shared.trace(format_args!("segment sequence={sequence} at={base}"));
         self.prepare_spare();

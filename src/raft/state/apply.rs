@@ -245,7 +245,7 @@ impl Applier<'_> {
         match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
             None => match self.blocking {
-                Blocking::Yes => self.engine.get(key),
+                Blocking::Yes => self.engine.get_once(key),
                 Blocking::No => self.engine.get_now(key).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into())),
             },
         }

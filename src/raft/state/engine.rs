@@ -161,6 +161,14 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::get`] of what is about to be replaced: what is read for it takes no room in the cache.
+    pub(crate) fn get_once(&self, key: &[u8]) -> io::Result<Option<Versioned>> {
+        match self {
+            Engine::Rocks(rocks) => rocks.get_once(key),
+            Engine::Memory(memory) => Ok(memory.get(key)),
+        }
+    }
+
     /// The value of `key` if no disk must be asked.
     pub(crate) fn get_now(&self, key: &[u8]) -> Option<io::Result<Option<Versioned>>> {
         match self {
@@ -181,6 +189,16 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// The set hashes of all data, from the data itself. May block, for long.
+    pub(crate) fn hashes(&self) -> io::Result<Hashes> {
+        let mut hashes = Hashes::default();
+        self.visit(&[], &[0xff; 8], &mut |key, revision, value| {
+            hashes.insert(key, &Versioned { revision, value: Bytes::copy_from_slice(value) });
+            ControlFlow::Continue(())
+        })?;
+        Ok(hashes)
     }
 
     /// At most `limit` pairs of `from..to`, in order, as of one commit. May block.

@@ -5,7 +5,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod engine;
-mod hash;
+pub(crate) mod hash;
 pub(crate) mod home;
 mod mem;
 mod rocks;

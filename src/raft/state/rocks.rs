@@ -28,6 +28,8 @@ use super::engine::{Blocking, Changes, Meta, Visitor};
 pub(crate) struct Rocks {
     db: DB,
     directory: PathBuf,
+    filling: ReadOptions,
+    once: ReadOptions,
     cached: ReadOptions,
     unlogged: WriteOptions,
     /// As `unlogged`, for a thread that must not wait while a flush catches up.
@@ -59,6 +61,8 @@ impl Rocks {
         options.set_error_if_exists(create);
         let db = DB::open_cf_descriptors(&options, directory, families(&cache, compaction).map_err(error)?)
             .map_err(error)?;
+        let mut once = ReadOptions::default();
+        once.fill_cache(false);
         let mut cached = ReadOptions::default();
         cached.set_read_tier(ReadTier::BlockCache);
         let mut unlogged = WriteOptions::default();
@@ -66,7 +70,15 @@ impl Rocks {
         let mut unlogged_now = WriteOptions::default();
         unlogged_now.disable_wal(true);
         unlogged_now.set_no_slowdown(true);
-        Ok(Rocks { db, directory: directory.to_path_buf(), cached, unlogged, unlogged_now })
+        Ok(Rocks {
+            db,
+            directory: directory.to_path_buf(),
+            filling: ReadOptions::default(),
+            once,
+            cached,
+            unlogged,
+            unlogged_now,
+        })
     }
 
     /// Reads the metadata of the checkpoint in `directory`.
@@ -84,7 +96,16 @@ impl Rocks {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> io::Result<Option<Versioned>> {
-        match self.db.get_pinned(key) {
+        self.read(key, &self.filling)
+    }
+
+    /// As [`Rocks::get`], but nothing that is read for it is kept in the cache.
+    pub(super) fn get_once(&self, key: &[u8]) -> io::Result<Option<Versioned>> {
+        self.read(key, &self.once)
+    }
+
+    fn read(&self, key: &[u8], options: &ReadOptions) -> io::Result<Option<Versioned>> {
+        match self.db.get_pinned_opt(key, options) {
             Ok(Some(stored)) => Ok(Some(self.decode(&stored)?)),
             Ok(None) => Ok(None),
             Err(error) => Err(io_error(&self.directory, error)),
@@ -227,7 +248,9 @@ fn family_options(cache: &Cache, extra: &str, compaction: bool) -> Result<Option
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    table.set_bloom_filter(10.0, false);
+    // One key in a thousand is looked for in vain: most keys that are written are new, and a file that is asked for one
+    // costs a read on another thread.
+    table.set_bloom_filter(15.0, false);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
     options.set_bottommost_compression_type(DBCompressionType::None);

@@ -40,10 +40,10 @@ impl Accepted {
         }
     }
 
-    /// Closes all connections of an incarnation.
-    pub(super) fn close(&self, incarnation: Incarnation) {
+    /// Ends all connections of an incarnation once what is under way is answered.
+    pub(super) fn leave(&self, incarnation: Incarnation) {
         for mux in self.muxes().remove(&incarnation).unwrap_or_default() {
-            mux.close();
+            mux.leave();
         }
     }
 
@@ -162,13 +162,7 @@ impl Transport {
         let (peer, answer) = match decision {
             Ok(peer) => (Some(peer), Answer::Admitted(Box::new(ours))),
             Err(answer) => {
-                match &answer {
-                    // Every node that waits for its cluster hears this twice a second.
-                    Answer::Retry(why) => {
-                        tracing::debug!(?from, label = hello.label, why, "a node was not admitted yet")
-                    }
-                    answer => tracing::info!(?from, label = hello.label, ?answer, "a node was not admitted"),
-                }
+                self.tell_not_admitted(from, &hello, &answer);
                 (None, answer)
             }
         };
@@ -183,6 +177,20 @@ impl Transport {
             peer.remote = Some(*address);
         }
         Ok(Some(Entered { peer, stream, input, theirs: hello.introduction, told, _joiner: joiner }))
+    }
+
+    fn tell_not_admitted(&self, from: &Peer, hello: &Hello, answer: &Answer) {
+        let label: String = hello.label.chars().take(SHOWN_LABEL).collect();
+        match answer {
+            // Every node that waits for its cluster hears this twice a second.
+            Answer::Retry(why) => tracing::debug!(?from, label, why, "a node was not admitted yet"),
+            answer => {
+                let what = format!("{:016x} {answer}", hello.introduction.incarnation);
+                if self.0.not_admitted.lets(&self.0.runtime.clock, &what) {
+                    tracing::info!(?from, label, why = %answer, "a node was not admitted");
+                }
+            }
+        }
     }
 
     fn decide(&self, hello: &Hello, proven: PublicKey) -> Result<PeerInfo, Answer> {
@@ -205,6 +213,9 @@ impl Transport {
         }
     }
 }
+
+/// Characters of an unknown node's label that go into a log line.
+const SHOWN_LABEL: usize = 64;
 
 struct Entered {
     peer: PeerInfo,

@@ -2,6 +2,8 @@
 //! refused or removed (cluster-protocol, section 2). The decision is a pure function of the hello, the key that TLS has
 //! proved and what this node knows.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,21 @@ pub enum Answer {
     /// The dialler's log has lost what it had acknowledged: it must not vote with it.
     LogLost(String),
 }
+
+/// As it is said in a log line: short.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Admitted(_) => f.write_str("admitted"),
+            Answer::Retry(reason) | Answer::Refused(reason) | Answer::LogLost(reason) => f.write_str(reason),
+            Answer::Removed(removal) => write!(f, "it was removed from the cluster (log index {})", removal.index),
+        }
+    }
+}
+
+/// What a removed node says of itself, wherever it is asked for something.
+pub const REMOVED: &str = "this node was removed from the cluster; to bring it back, stop it, empty its data directory \
+                           and start it again";
 
 /// Says that an incarnation was removed from its cluster, signed by a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

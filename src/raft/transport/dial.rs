@@ -198,7 +198,7 @@ impl Transport {
                 }
                 let first = self.facts().removed.replace((*removal).clone()).is_none();
                 if first {
-                    tracing::error!(index = removal.index, "this node was removed from the cluster");
+                    tracing::error!(index = removal.index, "{}", admission::REMOVED);
                     self.tell(Event::Removed(removal));
                 }
                 Err(DialError::Removed)
@@ -208,7 +208,9 @@ impl Transport {
 
     /// Says, and remembers for health, that a peer does not admit this node.
     fn refused(&self, address: &str, reason: &str) {
-        tracing::warn!(peer = address, %reason, "a peer does not admit this node");
+        if self.0.not_admitted.lets(&self.0.runtime.clock, &format!("{address} {reason}")) {
+            tracing::warn!(peer = address, %reason, "a peer does not admit this node");
+        }
         self.0.runtime.trace.event("raft", format_args!("refuse reason={}", reason.replace(' ', "_")));
         let mut facts = self.facts();
         if facts.refusals.len() < MAX_REFUSALS || facts.refusals.contains_key(address) {

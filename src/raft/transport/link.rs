@@ -67,6 +67,19 @@ impl Link {
         }
     }
 
+    /// As [`Link::close`], but lets what is under way end.
+    pub(super) fn leave(&self, reason: &str) {
+        if let Some(mux) = self.state().mux.take() {
+            mux.leave();
+        }
+        self.close(reason);
+    }
+
+    /// The connection, whether it takes requests or not.
+    pub(super) fn any_mux(&self) -> Option<Mux> {
+        self.state().mux.clone()
+    }
+
     /// Puts a connection in that was made otherwise; false if there is one already or the link is closed.
     pub(super) fn adopt(&self, mux: &Mux) -> bool {
         let mut state = self.state();
@@ -116,6 +129,7 @@ impl Link {
                 let pause = match error {
                     // Nothing that passes by itself, and each refusal is a line in both logs.
                     DialError::Refused(_) => config.max_backoff * 10,
+                    DialError::Removed => config.max_backoff * 120,
                     _ => config.min_backoff.saturating_mul(1 << state.failures.min(10)).min(config.max_backoff),
                 };
                 state.not_before = Instant::now() + pause;

@@ -40,7 +40,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use admission::{Fitness, Removal};
+pub use admission::{Fitness, REMOVED, Removal};
 pub use dial::{DialError, JoinReply};
 pub use kind::Kind;
 pub use mux::CallError;
@@ -49,6 +49,7 @@ pub use raft_server::Served;
 pub use serve::Handler;
 
 use self::link::Link;
+use self::mux::{LEAVE, Mux};
 use self::peers::Facts;
 use self::serve::Dispatch;
 use self::tls::Tls;
@@ -58,6 +59,7 @@ use super::identity::Identity;
 use super::types::{Incarnation, LogId, Member};
 use crate::runtime::Runtime;
 use crate::runtime::point::mutant;
+use crate::telemetry::Seldom;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +177,8 @@ struct Inner {
     accepted: accept::Accepted,
     facts: Mutex<Facts>,
     hooks: RwLock<Hooks>,
+    /// Lines about nodes that were not admitted here, and about this one where it is not.
+    not_admitted: Seldom,
     stopped: AtomicBool,
     /// One each for the listener, the keeper and the saver, so that each waits alone.
     stop: [Notify; 3],
@@ -220,6 +224,7 @@ impl Transport {
             config: Arc::new(config),
             facts,
             hooks: RwLock::default(),
+            not_admitted: Seldom::default(),
             stopped: AtomicBool::new(false),
             stop: [Notify::new(), Notify::new(), Notify::new()],
         }));
@@ -282,14 +287,15 @@ impl Transport {
         self.facts().members = members;
     }
 
-    /// Closes all connections of a removed incarnation and forgets where it was. Called when its removal has been
+    /// Serves a removed incarnation no more, ends its connections once what is under way is answered (it may be the answer to
+    /// its very removal), and forgets where it was. Called when its removal has been
     /// committed and the hook of [`on_removed`](Transport::on_removed) knows it.
     pub fn evict(&self, incarnation: Incarnation) {
         let link = self.links().remove(&incarnation);
         if let Some(link) = link {
-            link.close("the peer was removed");
+            link.leave("the peer was removed");
         }
-        self.0.accepted.close(incarnation);
+        self.0.accepted.leave(incarnation);
         self.0.book.forget(incarnation);
         let mut facts = self.facts();
         facts.members.remove(&incarnation);
@@ -340,7 +346,17 @@ impl Transport {
         (facts.term, facts.last_log) = (term_at_start, last_log);
     }
 
-    /// Stops listening, closes all connections and writes the address book. Handlers are forgotten.
+    /// Declines requests of that kind from now on: who asks learns that they were not carried out.
+    pub fn decline(&self, kind: Kind) {
+        self.0.dispatch.forget(kind);
+    }
+
+    /// Declines all requests from now on.
+    pub fn decline_all(&self) {
+        self.0.dispatch.clear();
+    }
+
+    /// Stops listening, lets answers go out, closes all connections and writes the address book. Handlers are forgotten.
     pub async fn shutdown(&self) {
         if self.0.stopped.swap(true, Ordering::AcqRel) {
             return;
@@ -348,12 +364,20 @@ impl Transport {
         for stop in &self.0.stop {
             stop.notify_one();
         }
+        self.0.dispatch.clear();
         let links = std::mem::take(&mut *self.links());
+        let mut muxes: Vec<Mux> = links.values().filter_map(|link| link.any_mux()).collect();
+        muxes.extend(self.0.accepted.muxes().into_values().flatten());
+        let answered = async {
+            while !muxes.iter().all(Mux::has_answered) {
+                tokio::time::sleep(ANSWERED_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(LEAVE, answered).await;
         for link in links.values() {
             link.close("this node is stopping");
         }
         self.0.accepted.close_all();
-        self.0.dispatch.clear();
         self.0.book.keep_acknowledged();
         if let Err(error) = self.0.book.save().await {
             tracing::warn!(%error, "the address book was not written");
@@ -407,6 +431,9 @@ impl Transport {
         }
     }
 }
+
+/// Between two looks whether all is answered.
+const ANSWERED_POLL: Duration = Duration::from_millis(5);
 
 /// How old the acknowledgements in the file of the address book may be.
 const SAVE_ACKNOWLEDGED: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@
 //! stream for good).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,10 @@ struct Shared {
     calls: Mutex<Calls>,
     stop: Notify,
     retired: AtomicBool,
+    /// When it was told to end, in nanoseconds since `born`; 0 if it was not.
+    leaving: AtomicU64,
+    /// How many of the peer's requests are not answered yet.
+    serving: Arc<AtomicUsize>,
     /// When anything was last received, in nanoseconds since `born` and on boot time.
     born: Instant,
     heard: AtomicU64,
@@ -71,6 +75,8 @@ impl Mux {
             calls: Mutex::default(),
             stop: Notify::new(),
             retired: AtomicBool::new(false),
+            leaving: AtomicU64::new(0),
+            serving: Arc::default(),
             born: Instant::now(),
             heard: AtomicU64::new(0),
             heard_boot: AtomicU64::new(nanos(runtime.clock.boot())),
@@ -84,7 +90,7 @@ impl Mux {
 
     /// Whether new requests may use it.
     pub(super) fn is_usable(&self) -> bool {
-        !self.0.retired.load(Ordering::Acquire) && self.calls().closed.is_none()
+        !self.0.retired.load(Ordering::Acquire) && !self.is_leaving() && self.calls().closed.is_none()
     }
 
     /// Whether both handles are of one connection.
@@ -149,6 +155,31 @@ impl Mux {
     pub(super) fn close(&self) {
         self.fail("the connection was closed");
         self.0.stop.notify_one();
+    }
+
+    /// Takes no new requests in either direction, and ends once those under way are answered or have had their time.
+    pub(super) fn leave(&self) {
+        let _ = self.0.leaving.compare_exchange(0, self.now().max(1), Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether it is told to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether nothing is under way in either direction.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls().waiting.is_empty() && self.has_answered()
+    }
+
+    /// Whether every request of the peer is answered and the answers were handed to the network.
+    pub(super) fn has_answered(&self) -> bool {
+        self.0.serving.load(Ordering::Acquire) == 0 && self.0.out.is_written()
+    }
+
+    /// The count of the peer's requests that are not answered yet.
+    pub(super) fn serving(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0.serving)
     }
 
     /// Takes no new requests, gives up those that may be repeated, and ends with the last of the others.
@@ -256,6 +287,10 @@ impl Mux {
             let awaits = !self.calls().waiting.is_empty();
             if self.0.retired.load(Ordering::Acquire) && !awaits && self.0.out.is_empty() {
                 return "replaced by another connection";
+            }
+            let leaving = self.0.leaving.load(Ordering::Acquire);
+            if leaving != 0 && (self.is_idle() || now.saturating_sub(leaving) > nanos(LEAVE)) {
+                return "this node has closed the connection";
             }
             asked = asked.filter(|asked| heard < *asked);
             let silent = Duration::from_nanos(now.saturating_sub(heard));
@@ -430,6 +465,8 @@ fn nanos(duration: Duration) -> u64 {
 
 /// What [`CallError::Unknown`] says of a deadline.
 pub(super) const TIMED_OUT: &str = "no answer in time";
+/// How long what is under way may take on a connection that is to end.
+pub(super) const LEAVE: Duration = Duration::from_secs(2);
 /// Room for reading that is reserved at once.
 const READ_AHEAD: usize = 64 << 10;
 /// About how much leaves in one write.

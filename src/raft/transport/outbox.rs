@@ -46,6 +46,8 @@ struct State {
     turn: usize,
     /// Bytes of what waits without having room in its lane: answers and notices.
     unread: usize,
+    /// Whether what [`Outbox::fill`] took last may be on its way still.
+    writing: bool,
     closed: bool,
 }
 
@@ -73,7 +75,7 @@ impl Outbox {
     /// Queues that hold at most `capacity` bytes of requests a lane, and `max_unread` bytes of all else.
     pub(super) fn new(capacity: u32, max_unread: usize) -> Outbox {
         Outbox {
-            state: Mutex::new(State { lanes: Default::default(), turn: 0, unread: 0, closed: false }),
+            state: Mutex::new(State { lanes: Default::default(), turn: 0, unread: 0, writing: false, closed: false }),
             ready: Notify::new(),
             room: std::array::from_fn(|_| Arc::new(Semaphore::new(capacity as usize))),
             capacity,
@@ -132,6 +134,7 @@ impl Outbox {
             {
                 let mut state = self.state();
                 while buffer.len() < limit && state.next(buffer, &mut sent) {}
+                state.writing = !buffer.is_empty();
             }
             if !buffer.is_empty() {
                 return;
@@ -143,6 +146,12 @@ impl Outbox {
     /// Whether nothing waits to be sent.
     pub(super) fn is_empty(&self) -> bool {
         self.state().lanes.iter().all(VecDeque::is_empty)
+    }
+
+    /// Whether everything was written: nothing waits, and who fills buffers has come back for the next one.
+    pub(super) fn is_written(&self) -> bool {
+        let state = self.state();
+        !state.writing && state.lanes.iter().all(VecDeque::is_empty)
     }
 
     /// Closes the queues; the ids of requests that were surely not carried out.

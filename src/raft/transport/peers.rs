@@ -170,6 +170,11 @@ impl Transport {
         self.facts().removed.clone()
     }
 
+    /// Whether a member has shown that this node was removed.
+    pub fn is_removed(&self) -> bool {
+        self.facts().removed.is_some()
+    }
+
     /// Why this node is not admitted: each refusal that its last dial to an address has met, with the address.
     pub fn refusals(&self) -> Vec<(String, String)> {
         self.facts().refusals.iter().map(|(address, reason)| (address.clone(), reason.clone())).collect()

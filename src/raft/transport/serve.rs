@@ -34,6 +34,11 @@ impl Dispatch {
         drop(handlers);
     }
 
+    /// Forgets one handler.
+    pub(super) fn forget(&self, kind: Kind) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+
     fn get(&self, kind: Kind) -> Option<Handler> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
     }
@@ -69,7 +74,7 @@ impl Server {
             queues.push(queue);
             sender
         });
-        let (held, running, parts) = (Arc::default(), Arc::default(), Mutex::default());
+        let (held, running, parts) = (Arc::default(), mux.serving(), Mutex::default());
         Server { mux, dispatch, config, held, running, parts, ordered, queues: Mutex::new(queues.try_into().ok()) }
     }
 
@@ -165,6 +170,9 @@ impl Server {
         if (peer.purpose == Purpose::Join) != kind.is_for_joiners() {
             return self.decline_id(kind, id, flags, "not on this connection");
         }
+        if self.mux.is_leaving() {
+            return self.decline_id(kind, id, flags, "the connection is about to be closed");
+        }
         let Some(handler) = self.dispatch.get(kind) else {
             return self.decline_id(kind, id, flags, "not ready for this kind of request");
         };
@@ -173,12 +181,12 @@ impl Server {
         }
         let future = handler(peer.clone(), body);
         let running = Held::new(&self.running, 1);
-        let future: BoxFuture<'static, _> = Box::pin(async move {
-            let result = future.await;
-            drop(running);
-            result
-        });
         if kind.is_ordered() {
+            let future: BoxFuture<'static, _> = Box::pin(async move {
+                let result = future.await;
+                drop(running);
+                result
+            });
             let _ = self.ordered[kind.lane()].send((kind, id, flags, held, future));
             return;
         }
@@ -189,6 +197,7 @@ impl Server {
             if flags & ONE_WAY == 0 {
                 answer(&mux, kind, id, result);
             }
+            drop(running);
         });
     }
 

@@ -189,6 +189,52 @@ async fn a_removed_peer_is_cut_and_cannot_come_back() {
 }
 
 #[tokio::test]
+async fn what_is_under_way_is_answered_before_a_connection_ends() {
+    for way in ["the asker was removed", "the asked was removed", "the asked stops"] {
+        let (directory, net) = (tempfile::tempdir().unwrap(), TestNet::default());
+        let nodes = cluster(&net, directory.path(), 2).await;
+        let (asker, asked) = (nodes[0].transport.clone(), nodes[1].transport.clone());
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tell, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+        let slow: Handler = Arc::new(move |_, _| {
+            let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+            Box::pin(async move {
+                tell.notify_one();
+                wait.notified().await;
+                Ok(Bytes::from_static(b"done"))
+            })
+        });
+        asked.register(Kind::Forward, slow);
+        let to = nodes[1].id();
+        let call = |within| {
+            let asker = asker.clone();
+            async move { asker.call(to, Kind::Forward, Bytes::new(), within).await }
+        };
+        let first = tokio::spawn(call(10 * SECOND));
+        begun.notified().await;
+        let mut stopping = None;
+        match way {
+            "the asker was removed" => asked.evict(nodes[0].id()),
+            "the asked was removed" => asker.evict(to),
+            _ => {
+                let asked = asked.clone();
+                stopping = Some(tokio::spawn(async move { asked.shutdown().await }));
+                until("it stops", || nodes[1].transport.is_stopped()).await;
+            }
+        }
+        if way != "the asked was removed" {
+            let second = call(SECOND).await;
+            assert!(matches!(second, Err(CallError::NotSent(_))), "{way}: {second:?}");
+        }
+        go_on.notify_one();
+        assert_eq!(first.await.unwrap(), Ok(Bytes::from_static(b"done")), "{way}");
+        if let Some(stopping) = stopping {
+            stopping.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn copied_and_rolled_back_directories_are_refused() {
     let (directory, net) = (tempfile::tempdir().unwrap(), TestNet::default());
     let nodes = cluster(&net, directory.path(), 2).await;

@@ -48,7 +48,7 @@ fn a_join_asks_its_target_and_nobody_whom_that_points_at() {
         let answer = node.http("POST", "sys/storage/raft/join", "", &json!({ "leader_api_addr": address }));
         assert_eq!(answer.status, 400, "{address:?}: {}", answer.text());
     }
-    let body = json!({ "leader_api_addr": format!("http://127.0.0.1:{target}") });
+    let body = json!({ "leader_api_addr": format!("http://127.0.0.1:{target}"), "retry": true });
     let answer = node.http("POST", "sys/storage/raft/join", "hvs.not-to-be-passed-on", &body);
     assert!(!answer.text().contains("canary"), "what the target said is not told: {}", answer.text());
     until("the target was asked a few times", 20, || {

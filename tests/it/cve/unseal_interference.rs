@@ -1,5 +1,5 @@
 //! Strangers who disturb an unseal, a new root token, or what comes after: init, unseal and its reset, and attempts to make a
-//! root token from shares take no token. (Wrong shares: `sealing.rs`. Rekeying is not there yet.)
+//! root token or new shares from shares take no token. (Wrong shares: `sealing.rs`; how long attempts live: `core/sys/attempts.rs`.)
 
 use serde_json::{Value, json};
 
@@ -51,9 +51,9 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
         ("DELETE", "sys/rotate/recovery/init"),
         ("PUT", "sys/generate-root-token/attempt"),
         ("DELETE", "sys/generate-root-token/attempt"),
-        ("PUT", "sys/rekey/init"),
-        ("DELETE", "sys/rekey/init"),
         ("PUT", "sys/rekey/update"),
+        ("PUT", "sys/rekey/verify"),
+        ("DELETE", "sys/rekey/verify"),
         ("DELETE", "sys/rekey/backup"),
         ("DELETE", "sys/rekey-recovery-key/init"),
         ("PUT", "sys/replication/dr/primary/enable"),
@@ -141,6 +141,52 @@ fn an_attempt_to_make_a_root_token_is_ended_by_its_own_and_closed_where_a_listen
     let given_up = send_delete(node, attempt, begun["otp"].as_str().expect("a password"));
     assert!(given_up < 300, "{given_up}");
     assert_eq!(node.get(attempt, "").ok()["started"], false);
+}
+
+#[test]
+fn an_attempt_to_replace_the_shares_is_ended_by_sudo_alone_and_closed_where_a_listener_says_so() {
+    let mut cluster = Cluster::prepare(1, &Shape::default());
+    let closed = cluster.add_listener("tls_disable = true\n disable_unauthed_rekey_endpoints = true");
+    cluster.nodes[0].start();
+    cluster.init(3, 2);
+    cluster.unseal(&cluster.nodes[0]);
+    let node = &cluster.nodes[0];
+    until("active", 20, || (node.health() == 200).then_some(()));
+    let root = cluster.root.as_str();
+    let default = super::token(node, root, &json!({ "policies": ["default"] }));
+    let wanted = json!({ "secret_shares": 1, "secret_threshold": 1 });
+    let nonce = node.http("PUT", "sys/rekey/init", "", &wanted).ok()["nonce"].clone();
+    for by in ["", default.as_str(), "hvs.nonsense"] {
+        for path in ["sys/rekey/init", "sys/rekey/verify", "sys/rekey/init?nonce=x"] {
+            let answer = node.http("DELETE", path, by, &Value::Null);
+            assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.text());
+        }
+    }
+    assert_eq!(node.get("sys/rekey/init", "").ok()["nonce"], nonce);
+    // Whoever has a token has an attempt of their own.
+    assert_eq!(node.get("sys/rotate/root/init", root).ok()["data"]["started"], false);
+    let begun = node.http("PUT", "sys/rotate/root/init", root, &wanted).ok();
+    assert_ne!(begun["data"]["nonce"], nonce);
+    for path in ["sys/rotate/root/init", "sys/rotate/root/update", "sys/rotate/root/verify", "sys/rotate/root"] {
+        for by in ["", default.as_str()] {
+            assert_eq!(node.http("PUT", path, by, &wanted).status, 403, "{path}");
+        }
+    }
+    let ask =
+        |method: &str, path: &str| crate::support::call(closed, method, path, &[], b"{}").expect("an answer").status;
+    for (method, path) in [
+        ("GET", "sys/rekey/init"),
+        ("PUT", "sys/rekey/init"),
+        ("DELETE", "sys/rekey/init"),
+        ("PUT", "sys/rekey/update"),
+        ("GET", "sys/rekey/verify"),
+        ("PUT", "sys/%72ekey/verify"),
+    ] {
+        assert_eq!(ask(method, path), 405, "{method} {path}");
+    }
+    assert_eq!(ask("GET", "sys/seal-status"), 200);
+    assert!(node.http("DELETE", "sys/rekey/init", root, &Value::Null).status < 300);
+    assert_eq!(node.get("sys/rekey/init", "").ok()["started"], false);
 }
 
 /// A DELETE takes its fields from the query.

@@ -44,7 +44,11 @@ impl Pair {
     /// Starts both with storage in memory, not initialised.
     pub fn start_new(name: &str) -> Pair {
         let (pair, _) = Pair::spawn(name, |port, folder| {
-            let listener = format!("listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n");
+            // The peer closes these by default.
+            let open =
+                "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = false\n";
+            let listener =
+                format!("listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n{open}}}\n");
             let addresses =
                 format!("api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{}\"\n", port + 1);
             let file = folder.join(format!("{port}.hcl"));

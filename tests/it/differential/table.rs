@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::compare::Observed;
 
 /// The areas, each a file, in the order of the report.
-pub const AREAS: [&str; 15] = [
+pub const AREAS: [&str; 16] = [
     "tokens",
     "roles",
     "policies",
@@ -21,6 +21,7 @@ pub const AREAS: [&str; 15] = [
     "sys",
     "init",
     "health-seal",
+    "shares",
     "headers",
     "errors",
     "help",
