@@ -35,7 +35,7 @@ normalise() {
         -e 's#[A-Za-z0-9+/]{43,44}=?#KEY#g' -e 's/\b[A-Za-z0-9]{24}\b/ACCESSOR/g' \
         -e 's/_[0-9a-f]{8}\b/_ID/g' -e 's/vault-cluster-[0-9a-f]{8}/CLUSTER/g' \
         -e 's/\b17[0-9]{8}\b/UNIXTIME/g' \
-        -e 's/767h59m[0-9]+s/768h/g' -e 's/4m5[0-9]s/5m/g' -e 's/59m5[0-9]s/1h/g' -e 's/27647[0-9]{2}/2764800/g' \
+        -e 's/767h5[0-9]m[0-9]+s/768h/g' -e 's/\b4m[0-9]+s/5m/g' -e 's/59m[0-9]+s/1h/g' -e 's/2764[67][0-9]{2}/2764800/g' \
         -e 's/Encryption Count +[0-9]+/Encryption Count N/' -e 's/"encryptions": [0-9]+/"encryptions": 0/' "$@"
 }
 

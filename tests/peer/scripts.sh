@@ -25,7 +25,7 @@ normalise() {
         -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
         -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z| \+0000 UTC)/TIME/g' \
         -e 's/\b(s|b|hvs|hvb|hvr)\.[A-Za-z0-9_-]{20,}/TOKEN/g' -e 's/\b[A-Za-z0-9]{24}\b/ACCESSOR/g' \
-        -e 's/767h59m5[0-9]s/768h/g' -e 's/276479[0-9]/2764800/g' -e 's/_[0-9a-f]{8}\b/_ID/g' \
+        -e 's/767h5[0-9]m[0-9]+s/768h/g' -e 's/2764[67][0-9]{2}/2764800/g' -e 's/_[0-9a-f]{8}\b/_ID/g' \
         -e 's/OpenBao|Vault|Holdfast/PRODUCT/g' -e 's/BAO_TOKEN/VAULT_TOKEN/g' -e "s/\b(bao|vault) ([a-z])/vault \2/g" "$1"
 }
 
