@@ -146,7 +146,9 @@ fn sweep_all(scenarios: Vec<String>, seeds: &str, jobs: usize, mutant: Option<St
             return harness(&error.to_string());
         }
     }
-    sweep::sweep(&sweep::Sweep { scenarios, seeds, jobs, extra: extra(mutant.as_deref(), stand_in) })
+    let mut extra = extra(mutant.as_deref(), stand_in);
+    extra.push("--cost".to_string());
+    sweep::sweep(&sweep::Sweep { scenarios, seeds, jobs, extra })
 }
 
 fn list() -> i32 {

@@ -114,7 +114,7 @@ fn one(sweep: &Sweep, scenario: String, seed: u64) -> Done {
     let begun = Instant::now();
     let program = std::env::current_exe().unwrap_or_else(|_| "holdfast-sim".into());
     let mut command = Command::new(program);
-    command.args(["run", &scenario, "--cost", "--seed", &seed.to_string()]).args(&sweep.extra);
+    command.args(["run", &scenario, "--seed", &seed.to_string()]).args(&sweep.extra);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let (code, text) = match output {
         Ok(output) => {
