@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use super::{at_most_one, operator};
+use super::{at_most_one, operator, share};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format, wrap};
-use crate::cli::{Failure, Outcome, data, prompt, table};
+use crate::cli::{Failure, Outcome, table};
 use crate::client::{ApiRequest, Client};
 
 /// `operator generate-root`.
@@ -128,49 +128,17 @@ async fn provide(context: &Context, client: &Client, key: Option<String>, nonce:
         );
         return Err(Failure::local(format!("{}\n{}", wrap(&begin, 0), wrap(&length, 0))));
     }
-    let (key, nonce) = match key.as_deref() {
-        Some("-") => (from_stdin()?, nonce),
-        Some(key) => (key.to_string(), nonce),
-        // Who is asked on a terminal need not know the nonce.
-        None => {
-            let nonce = status.get("nonce").and_then(Value::as_str).unwrap_or_default().to_string();
-            (ask_for_key(context, &nonce)?, nonce)
-        }
-    };
-    if nonce.is_empty() {
-        return Err(Failure::local("Missing nonce value: specify it via the -nonce flag"));
-    }
-    let body = json!({ "key": key.trim(), "nonce": nonce });
+    let (key, nonce) = share::given(context, key.as_deref(), &nonce, &status, "Operation nonce")?;
+    let body = json!({ "key": key, "nonce": nonce });
     let status = ask(context, client, "update", |path| ApiRequest::put(path, body.clone())).await;
     let status = status.map_err(|failure| failure.context("Error posting unseal key"))?;
     show(context, &status)
 }
 
-fn from_stdin() -> Result<String, Failure> {
-    let bytes = data::Stdin::default().take();
-    let bytes = bytes.map_err(|reason| Failure::local(format!("Failed to read from stdin: {reason}")))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn ask_for_key(context: &Context, nonce: &str) -> Result<String, Failure> {
-    if context.global.non_interactive {
-        return Err(Failure::local("Refusing to read from stdin with -non-interactive specified"));
-    }
-    output::out(&format!("Operation nonce: {nonce}"));
-    prompt::hidden("Unseal Key (will be hidden): ", std::io::stdout()).map_err(|reason| {
-        let text = format!(
-            "An error occurred attempting to ask for the unseal key. The raw error message is shown below, but usually this is \
-             because you attempted to pipe a value into the command or you are executing outside of a terminal (tty). If you \
-             want to pipe the value, pass \"-\" as the argument to read from stdin. The raw error was: {reason}"
-        );
-        Failure::local(wrap(&text, 0))
-    })
-}
-
 fn decode(context: &Context, encoded: &str, otp: &str) -> Outcome {
     let encoded = match encoded {
         "-" => {
-            let text = from_stdin()?.trim().to_string();
+            let text = share::from_stdin()?.trim().to_string();
             if text.is_empty() {
                 return Err(Failure::local("Missing encoded value. When using -decode, pass the value to decode"));
             }

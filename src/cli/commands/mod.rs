@@ -17,6 +17,7 @@ pub mod raft;
 pub mod rekey;
 pub mod secrets;
 pub mod server;
+mod share;
 pub mod status;
 pub mod token;
 pub mod version;

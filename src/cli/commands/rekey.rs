@@ -4,10 +4,10 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{at_most_one, operator};
+use super::{at_most_one, operator, share};
 use crate::cli::context::Context;
 use crate::cli::output::{self, Format, wrap};
-use crate::cli::{Failure, Outcome, data, prompt, table, value};
+use crate::cli::{Failure, Outcome, table, value};
 use crate::client::{ApiRequest, Client};
 
 /// `operator rekey` and `operator rotate-keys`.
@@ -211,24 +211,9 @@ impl Desk<'_> {
             );
             return Err(Failure::local(wrap(&text, 0)));
         }
-        let (key, nonce) = match key.as_deref() {
-            Some("-") => {
-                let bytes = data::Stdin::default().take();
-                let bytes = bytes.map_err(|reason| Failure::local(format!("Failed to read from stdin: {reason}")))?;
-                (String::from_utf8_lossy(&bytes).into_owned(), self.args.nonce.clone())
-            }
-            Some(key) => (key.to_string(), self.args.nonce.clone()),
-            // Who is asked on a terminal need not know the nonce.
-            None => {
-                let nonce = status.get("nonce").and_then(Value::as_str).unwrap_or_default().to_string();
-                (self.ask_for_key(&nonce)?, nonce)
-            }
-        };
-        if nonce.is_empty() {
-            return Err(Failure::local("Missing nonce value: specify it via the -nonce flag"));
-        }
+        let (key, nonce) = share::given(context, key.as_deref(), &self.args.nonce, &status, way.nonce)?;
         let to = if self.args.verify { "verify" } else { "update" };
-        let given = self.ask(ApiRequest::put(self.path(to), json!({ "key": key.trim(), "nonce": nonce }))).await;
+        let given = self.ask(ApiRequest::put(self.path(to), json!({ "key": key, "nonce": nonce }))).await;
         let given = given.map_err(|failure| failure.context("Error posting unseal key"))?;
         match given.get("complete").and_then(Value::as_bool) {
             Some(true) if self.args.verify => {
@@ -241,22 +226,6 @@ impl Desk<'_> {
             Some(true) => self.show_keys(&status, &given).await,
             _ => self.show(&given),
         }
-    }
-
-    fn ask_for_key(&self, nonce: &str) -> Result<String, Failure> {
-        if self.context.global.non_interactive {
-            return Err(Failure::local("Refusing to read from stdin with -non-interactive specified"));
-        }
-        output::out(&format!("{}: {nonce}", self.way.nonce));
-        prompt::hidden("Unseal Key (will be hidden): ", std::io::stdout()).map_err(|reason| {
-            let text = format!(
-                "An error occurred attempting to ask for the unseal key. The raw error message is shown below, but usually \
-                 this is because you attempted to pipe a value into the command or you are executing outside of a terminal \
-                 (tty). If you want to pipe the value, pass \"-\" as the argument to read from stdin. The raw error was: \
-                 {reason}"
-            );
-            Failure::local(wrap(&text, 0))
-        })
     }
 
     /// Prints the new keys: they are not shown again, whatever else goes wrong.
@@ -316,15 +285,21 @@ impl Desk<'_> {
         if self.args.verify { self.show_verification(status) } else { self.show_attempt(status) }
     }
 
+    /// Shows one field, or all in another form than the table, if that was asked for.
+    fn show_for_programs(&self, status: &Map<String, Value>) -> Option<Outcome> {
+        match self.context.field() {
+            Some(name) => Some(output::field(self.context, status.get(name).cloned(), name, "answer")),
+            None if self.context.format != Format::Table => Some(output::structured(self.context, status)),
+            None => None,
+        }
+    }
+
     fn show_attempt(&self, status: &Map<String, Value>) -> Outcome {
         let status = filled(status, &ATTEMPT);
+        if let Some(shown) = self.show_for_programs(&status) {
+            return shown;
+        }
         let text = |name: &str| value::go_text(&status[name]);
-        if let Some(name) = self.context.field() {
-            return output::field(self.context, status.get(name).cloned(), name, "answer");
-        }
-        if self.context.format != Format::Table {
-            return output::structured(self.context, &status);
-        }
         let mut lines = vec![line("Nonce", text("nonce")), line("Started", text("started"))];
         if status["started"] == true {
             lines.extend([
@@ -343,13 +318,10 @@ impl Desk<'_> {
 
     fn show_verification(&self, status: &Map<String, Value>) -> Outcome {
         let status = filled(status, &VERIFICATION);
+        if let Some(shown) = self.show_for_programs(&status) {
+            return shown;
+        }
         let text = |name: &str| value::go_text(&status[name]);
-        if let Some(name) = self.context.field() {
-            return output::field(self.context, status.get(name).cloned(), name, "answer");
-        }
-        if self.context.format != Format::Table {
-            return output::structured(self.context, &status);
-        }
         output::out(&table::table(
             &TITLES,
             &[
