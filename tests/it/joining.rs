@@ -6,20 +6,6 @@ use serde_json::json;
 
 use crate::support::{Cluster, Node, assert_has, until};
 
-/// A node with these `retry_join` blocks, not running.
-fn joiner(cluster: &mut Cluster, name: &str, targets: &str) -> Node {
-    let node = Node::new(name, cluster.folder.path().join(name), cluster.ports.next(), cluster.ports.next());
-    let first = &cluster.nodes[0];
-    let text = std::fs::read_to_string(first.config()).expect("a file");
-    let text = text
-        .replace(&first.name, name)
-        .replace(&format!(":{}", first.api), &format!(":{}", node.api))
-        .replace(&format!(":{}", first.cluster), &format!(":{}", node.cluster))
-        .replace("performance_multiplier", &format!("{targets}\n  performance_multiplier"));
-    std::fs::write(node.config(), text).expect("a file");
-    node
-}
-
 fn target(address: &str) -> String {
     format!("retry_join {{ leader_api_addr = \"{address}\" }}\n")
 }
@@ -35,7 +21,7 @@ fn shares_that_come_before_the_cluster_wait_for_it() {
     targets +=
         "retry_join {\n leader_api_addr = \"https://127.0.0.1:1\"\n leader_ca_cert_file = \"/nowhere/ca.pem\"\n}\n";
     targets += &target(&cluster.nodes[0].address());
-    let mut second = joiner(&mut cluster, "vault-2", &targets);
+    let mut second = cluster.another("vault-2", &targets);
     cluster.nodes[0].terminate();
     second.start();
     until("it says why it cannot join", 20, || {
@@ -60,7 +46,7 @@ fn shares_that_come_before_the_cluster_wait_for_it() {
 fn a_wrong_target_does_not_keep_a_node_out() {
     let (mut cluster, wrong) = (Cluster::formed(1), Cluster::formed(1));
     let targets = target(&wrong.nodes[0].address()) + &target(&cluster.nodes[0].address());
-    let mut second = joiner(&mut cluster, "vault-2", &targets);
+    let mut second = cluster.another("vault-2", &targets);
     cluster.nodes[0].terminate();
     second.start();
     // The other cluster is there first, and the shares are not its own.

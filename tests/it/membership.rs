@@ -125,15 +125,8 @@ fn refuse_double(cluster: &mut Cluster, of: usize) {
 fn a_node_joins_when_it_is_told_to() {
     let mut cluster = Cluster::formed(1);
     assert!(cluster.put(0, "app", "kept"));
-    let folder = cluster.folder.path().join("vault-2");
-    let mut second = Node::new("vault-2", folder, cluster.ports.next(), cluster.ports.next());
+    let mut second = cluster.another("vault-2", "");
     let first = &cluster.nodes[0];
-    let text = std::fs::read_to_string(first.config()).expect("a file");
-    let text = text
-        .replace("vault-1", "vault-2")
-        .replace(&first.api.to_string(), &second.api.to_string())
-        .replace(&first.cluster.to_string(), &second.cluster.to_string());
-    std::fs::write(second.config(), text).expect("a file");
     second.start();
     assert_eq!(second.health(), 501);
     // Without `-retry` the target is asked once, and what came of it is the answer.
@@ -186,15 +179,8 @@ fn a_learner_that_never_answers_keeps_nobody_up() {
     assert_eq!(challenge["seal_config"]["wrapped_root_key"], json!([]), "{challenge}");
     let mut added = Vec::new();
     for name in ["vault-2", "vault-3"] {
-        let first = &cluster.nodes[0];
-        let mut node = Node::new(name, cluster.folder.path().join(name), cluster.ports.next(), cluster.ports.next());
-        let text = std::fs::read_to_string(first.config()).expect("a file");
-        let text = text
-            .replace("vault-1", name)
-            .replace(&first.api.to_string(), &node.api.to_string())
-            .replace(&first.cluster.to_string(), &node.cluster.to_string());
-        let join = format!("retry_join {{ leader_api_addr = \"{}\" }}\n performance_multiplier", first.address());
-        std::fs::write(node.config(), text.replace("performance_multiplier", &join)).expect("a file");
+        let target = format!("retry_join {{ leader_api_addr = \"{}\" }}", cluster.nodes[0].address());
+        let mut node = cluster.another(name, &target);
         // The first of them dies as soon as it is granted.
         if added.is_empty() {
             node.environment = vec![("HOLDFAST_TEST_DIE_AT".into(), "granted".into())];

@@ -72,15 +72,7 @@ fn new_shares_take_the_place_of_the_old_on_every_node_one_that_is_down_and_one_t
     // One that joins.
     cluster.shares = new;
     cluster.threshold = 3;
-    let folder = cluster.folder.path().join("vault-9");
-    let mut fourth = Node::new("vault-9", folder, cluster.ports.next(), cluster.ports.next());
-    let text = std::fs::read_to_string(cluster.nodes[up].config()).expect("a file");
-    let first = &cluster.nodes[up];
-    let text = text
-        .replace(&first.name, "vault-9")
-        .replace(&first.api.to_string(), &fourth.api.to_string())
-        .replace(&first.cluster.to_string(), &fourth.cluster.to_string());
-    std::fs::write(fourth.config(), text).expect("a file");
+    let mut fourth = cluster.another("vault-9", "");
     fourth.start();
     cluster.unseal(&fourth);
     until("it serves", 30, || ([200, 429].contains(&fourth.health())).then_some(()));

@@ -73,21 +73,8 @@ fn without_shares_and_token_nothing_can_be_opened_closed_or_begun() {
 
 #[test]
 fn an_attempt_to_make_a_root_token_is_ended_by_its_own_and_closed_where_a_listener_says_so() {
-    let mut cluster = Cluster::prepare(1, &Shape::default());
-    let closed = cluster.ports.next();
-    let text = std::fs::read_to_string(cluster.nodes[0].config()).expect("a file");
-    let listener = format!(
-        "listener \"tcp\" {{\n  address = \"127.0.0.1:{closed}\"\n  cluster_address = \"127.0.0.1:{}\"\n  tls_disable = true\n  \
-         disable_unauthed_generate_root_endpoints = true\n}}\n",
-        cluster.ports.next()
-    );
-    std::fs::write(cluster.nodes[0].config(), text + &listener).expect("a file");
-    cluster.nodes[0].start();
-    cluster.init(3, 2);
-    cluster.unseal(&cluster.nodes[0]);
-    let node = &cluster.nodes[0];
-    until("active", 20, || (node.health() == 200).then_some(()));
-    let root = cluster.root.as_str();
+    let (cluster, closed) = with_listener("disable_unauthed_generate_root_endpoints = true");
+    let (node, root) = (&cluster.nodes[0], cluster.root.as_str());
     let default = super::token(node, root, &json!({ "policies": ["default"] }));
     let accessors = || {
         let keys = node.http("LIST", "auth/token/accessors", root, &Value::Null).ok()["data"]["keys"].clone();
@@ -145,14 +132,8 @@ fn an_attempt_to_make_a_root_token_is_ended_by_its_own_and_closed_where_a_listen
 
 #[test]
 fn an_attempt_to_replace_the_shares_is_ended_by_sudo_alone_and_closed_where_a_listener_says_so() {
-    let mut cluster = Cluster::prepare(1, &Shape::default());
-    let closed = cluster.add_listener("tls_disable = true\n disable_unauthed_rekey_endpoints = true");
-    cluster.nodes[0].start();
-    cluster.init(3, 2);
-    cluster.unseal(&cluster.nodes[0]);
-    let node = &cluster.nodes[0];
-    until("active", 20, || (node.health() == 200).then_some(()));
-    let root = cluster.root.as_str();
+    let (cluster, closed) = with_listener("disable_unauthed_rekey_endpoints = true");
+    let (node, root) = (&cluster.nodes[0], cluster.root.as_str());
     let default = super::token(node, root, &json!({ "policies": ["default"] }));
     let wanted = json!({ "secret_shares": 1, "secret_threshold": 1 });
     let nonce = node.http("PUT", "sys/rekey/init", "", &wanted).ok()["nonce"].clone();
@@ -187,6 +168,17 @@ fn an_attempt_to_replace_the_shares_is_ended_by_sudo_alone_and_closed_where_a_li
     assert_eq!(ask("GET", "sys/seal-status"), 200);
     assert!(node.http("DELETE", "sys/rekey/init", root, &Value::Null).status < 300);
     assert_eq!(node.get("sys/rekey/init", "").ok()["started"], false);
+}
+
+/// An active node with one more listener, of which this line is said; that listener's port.
+fn with_listener(line: &str) -> (Cluster, u16) {
+    let mut cluster = Cluster::prepare(1, &Shape::default());
+    let port = cluster.add_listener(&format!("tls_disable = true\n {line}"));
+    cluster.nodes[0].start();
+    cluster.init(3, 2);
+    cluster.unseal(&cluster.nodes[0]);
+    until("active", 20, || (cluster.nodes[0].health() == 200).then_some(()));
+    (cluster, port)
 }
 
 /// A DELETE takes its fields from the query.

@@ -75,6 +75,20 @@ impl Cluster {
         cluster
     }
 
+    /// A node beside the others, not running, configured as the first one is with these `retry_join` blocks besides.
+    pub fn another(&mut self, name: &str, targets: &str) -> Node {
+        let node = Node::new(name, self.folder.path().join(name), self.ports.next(), self.ports.next());
+        let first = &self.nodes[0];
+        let text = std::fs::read_to_string(first.config()).expect("a file");
+        let text = text
+            .replace(&first.name, name)
+            .replace(&format!(":{}", first.api), &format!(":{}", node.api))
+            .replace(&format!(":{}", first.cluster), &format!(":{}", node.cluster))
+            .replace("performance_multiplier", &format!("{targets}\n  performance_multiplier"));
+        std::fs::write(node.config(), text).expect("a file");
+        node
+    }
+
     /// Gives the first node, which does not run yet, one more listener with further lines; its port.
     pub fn add_listener(&mut self, lines: &str) -> u16 {
         let (port, other) = (self.ports.next(), self.ports.next());
