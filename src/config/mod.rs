@@ -213,13 +213,8 @@ impl Config {
 
 /// A file itself, or the configuration files in a directory.
 async fn files(disk: &Disk, path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let Some(entries) = disk.list(path).await.ok().filter(|entries| !entries.is_empty()) else {
-        // An empty directory looks like a file until it is read.
-        return match disk.read(path).await {
-            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Err(no_files(path)),
-            _ => Ok(vec![path.to_path_buf()]),
-        };
-    };
+    // No directory: what is wrong with it, if anything is, shows when it is read.
+    let Ok(entries) = disk.list(path).await else { return Ok(vec![path.to_path_buf()]) };
     let is_config = |name: &str| !name.starts_with('.') && (name.ends_with(".hcl") || name.ends_with(".json"));
     let files: Vec<PathBuf> = entries
         .iter()

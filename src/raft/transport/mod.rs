@@ -288,8 +288,8 @@ impl Transport {
     }
 
     /// Serves a removed incarnation no more, ends its connections once what is under way is answered (it may be the answer to
-    /// its very removal), and forgets where it was. Called when its removal has been
-    /// committed and the hook of [`on_removed`](Transport::on_removed) knows it.
+    /// its very removal), and forgets where it was. Called when its removal has been committed and the hook of
+    /// [`on_removed`](Transport::on_removed) knows it.
     pub fn evict(&self, incarnation: Incarnation) {
         let link = self.links().remove(&incarnation);
         if let Some(link) = link {
