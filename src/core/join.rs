@@ -82,9 +82,7 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one.
     pub async fn challenge(&self, _request: &ChallengeRequest) -> Result<Challenge> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let seal_config: Option<plain::SealConfig> = self.plain(Record::SealConfig).await?;
         let seal_config = seal_config.ok_or_else(|| Error::Internal("the seal's record is missing".into()))?;
         if seal_config.check_key != unsealed.secrets.check_key {
@@ -116,9 +114,7 @@ impl Core {
     /// # Errors
     /// [`Error::Standby`] if this node is not the active one; 400 for what the joiner does not prove.
     pub async fn grant(&self, answer: &Answer) -> Result<Granted> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let granted = self.check_answer(&unsealed.secrets, answer)?;
         if !granted.members.contains_key(&answer.incarnation) {
             let (label, address) = (answer.label.clone(), answer.cluster_address.clone());

@@ -153,6 +153,18 @@ impl Core {
         self.raft.read_index().await.map(drop).map_err(|_| Error::Standby)
     }
 
+    /// As the pipeline begins, for what needs no token: this node is unsealed and active, and what is read next is no older
+    /// than anything acknowledged before now.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], or [`Error::Standby`] if it is not the active one.
+    pub(crate) async fn unsealed_and_active(&self) -> Result<Unsealed> {
+        let unsealed = self.unsealed().await?;
+        self.active()?;
+        self.linearize().await?;
+        Ok(unsealed)
+    }
+
     fn audit_request(&self, _authorized: &Result<Authorized>, _request: &Request) -> Audited {
         Audited(())
     }

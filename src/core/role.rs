@@ -169,7 +169,7 @@ impl Core {
             sealed: secrets.is_none() || fault.is_some(),
             standby: !active,
             performance_standby: false,
-            removed: self.raft.transport().removal().is_some(),
+            removed: self.is_out(),
             ha_unhealthy: !active && !self.raft.has_leader(),
             dr_secondary: false,
             replication_performance_mode: if secrets.is_some() { "disabled" } else { "unknown" }.into(),

@@ -76,9 +76,7 @@ impl<T: Send + Sync + 'static> View<T> {
 
     async fn load(&self, state: &State, keyring: &Keyring, key: &Bytes) -> Result<Option<Found<T>>> {
         let Some(stored) = state.get(key).await? else { return Ok(None) };
-        let plain = keyring.open(key, &stored.value)?;
-        let record = (self.decode)(&plain).ok_or_else(|| unreadable(key))?;
-        Ok(Some(Found { revision: stored.revision, record: Arc::new(record) }))
+        decoded(self.decode, key, stored.revision, &keyring.open(key, &stored.value)?).map(Some)
     }
 
     /// Forgets `key`, or everything.
@@ -172,14 +170,15 @@ impl<T: Send + Sync + 'static, D> TableView<T, D> {
         Ok(built)
     }
 
-    /// What `build` makes of all records as a transaction reads them, at most `limit`, and how many they are. They join its read set: what the transaction does not see makes its commit fail. The cache
-    /// does not serve for that, since the store can be one commit ahead of it.
+    /// What `build` makes of all records as a transaction reads them, at most `limit`, and how many they are. They join its
+    /// read set: what the transaction does not see makes its commit fail. The cache does not serve for that, since the store
+    /// can be one commit ahead of it.
     pub async fn read_in(&self, txn: &mut BarrierTxn, limit: u32) -> Result<(D, usize)> {
         let from = schema::key(self.kind, b"");
         let mut table = Table::new();
         for (key, revision, plain) in txn.scan(&from, &schema::prefix_end(&from), limit).await? {
-            let record = (self.decode)(&plain).ok_or_else(|| unreadable(&key))?;
-            table.insert(key, Found { revision, record: Arc::new(record) });
+            let found = decoded(self.decode, &key, revision, &plain)?;
+            table.insert(key, found);
         }
         let records = table.len();
         Ok(((self.build)(table), records))
@@ -193,10 +192,9 @@ impl<T: Send + Sync + 'static, D> TableView<T, D> {
             let pairs = state.scan(&from, &to, crate::limits::SCAN_PAGE_KEYS).await?;
             let full = pairs.len() == crate::limits::SCAN_PAGE_KEYS;
             for (key, stored) in pairs {
-                let plain = keyring.open(&key, &stored.value)?;
-                let record = (self.decode)(&plain).ok_or_else(|| unreadable(&key))?;
+                let found = decoded(self.decode, &key, stored.revision, &keyring.open(&key, &stored.value)?)?;
                 from = schema::after(&key);
-                table.insert(key, Found { revision: stored.revision, record: Arc::new(record) });
+                table.insert(key, found);
             }
             if !full {
                 return Ok(table);
@@ -218,6 +216,9 @@ impl<T: Send + Sync + 'static, D> TableView<T, D> {
     }
 }
 
-fn unreadable(key: &[u8]) -> Error {
-    Error::Internal(format!("a record of kind {:#04x} has a format that this build does not know", key[0]))
+fn decoded<T>(decode: Decode<T>, key: &[u8], revision: u64, plain: &[u8]) -> Result<Found<T>> {
+    let record = decode(plain).ok_or_else(|| {
+        Error::Internal(format!("a record of kind {:#04x} has a format that this build does not know", key[0]))
+    })?;
+    Ok(Found { revision, record: Arc::new(record) })
 }

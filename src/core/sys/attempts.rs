@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::rekey::NewShares;
-use crate::core::{Error, Request, Result};
+use crate::core::{Core, Error, Request, Result};
 use crate::runtime::Entropy;
 use crate::seal::UnsealProgress;
 use zeroize::Zeroizing;
@@ -144,7 +144,7 @@ impl<T> Slot<T> {
     }
 
     /// Looks at the attempt, if there is one.
-    pub fn with<R>(&self, term: u64, now: Duration, work: impl FnOnce(&mut Option<Attempt<T>>) -> R) -> R {
+    fn with<R>(&self, term: u64, now: Duration, work: impl FnOnce(&mut Option<Attempt<T>>) -> R) -> R {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.end(self.rule, term, now);
         work(&mut state.held)
@@ -154,7 +154,7 @@ impl<T> Slot<T> {
     ///
     /// # Errors
     /// `busy` if there is one, or if this caller let its last one lapse and must wait.
-    pub fn begin<R>(&self, begun: Begun<'_, T>, busy: &str, shown: impl FnOnce(&Attempt<T>) -> R) -> Result<R> {
+    fn begin<R>(&self, begun: Begun<'_, T>, busy: &str, shown: impl FnOnce(&Attempt<T>) -> R) -> Result<R> {
         let Begun { of, term, now, entropy, request } = begun;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.end(self.rule, term, now);
@@ -176,17 +176,17 @@ impl<T> Slot<T> {
 }
 
 /// What an attempt begins with.
-pub(crate) struct Begun<'a, T> {
+struct Begun<'a, T> {
     /// What it is for.
-    pub of: T,
+    of: T,
     /// The term of the active node.
-    pub term: u64,
+    term: u64,
     /// Boot time.
-    pub now: Duration,
+    now: Duration,
     /// Names it.
-    pub entropy: &'a Entropy,
+    entropy: &'a Entropy,
     /// Who begins it.
-    pub request: &'a Request,
+    request: &'a Request,
 }
 
 impl<T> State<T> {
@@ -204,6 +204,37 @@ impl<T> State<T> {
             self.resting.remove(&first);
         }
         self.resting.insert(over.by, now + rule.rest);
+    }
+}
+
+impl Core {
+    /// Looks at the attempt of a slot, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Standby`] if this node is not the active one.
+    pub(super) fn with_attempt<T, R>(
+        &self,
+        slot: &Slot<T>,
+        work: impl FnOnce(&mut Option<Attempt<T>>) -> R,
+    ) -> Result<R> {
+        let term = self.active_in().ok_or(Error::Standby)?;
+        Ok(slot.with(term, self.runtime.clock.boot(), work))
+    }
+
+    /// Begins an attempt for `of`; what `shown` makes of it.
+    ///
+    /// # Errors
+    /// As [`Slot::begin`], and [`Error::Standby`] if this node is not the active one.
+    pub(super) fn begin_attempt<T, R>(
+        &self,
+        slot: &Slot<T>,
+        of: T,
+        request: &Request,
+        busy: &str,
+        shown: impl FnOnce(&Attempt<T>) -> R,
+    ) -> Result<R> {
+        let (term, now) = (self.active_in().ok_or(Error::Standby)?, self.runtime.clock.boot());
+        slot.begin(Begun { of, term, now, entropy: &self.runtime.entropy, request }, busy, shown)
     }
 }
 

@@ -8,11 +8,10 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Ask;
-use super::attempts::{self, Begun, Family};
+use super::attempts::{self, Family};
 use crate::core::sealing::{bare, root_entry};
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::route::{Field, Kind, Route, Verb};
-use crate::policy;
 use crate::storage::plain::SealConfig;
 use crate::token;
 
@@ -105,9 +104,7 @@ impl Core {
 
     /// Serves the family that takes none: answers are bare.
     pub(super) async fn generate_root_openly(&self, request: &Request) -> Result<Response> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let answer = match (request.path.as_str(), request.operation) {
             ("sys/generate-root/attempt", Operation::Read) => self.root_status(Family::Open).await?,
             ("sys/generate-root/attempt", Operation::Update) => self.begin_root(Family::Open, request).await?,
@@ -127,8 +124,7 @@ impl Core {
     }
 
     fn with_root_attempt<T>(&self, family: Family, work: impl FnOnce(&mut Option<Attempt>) -> T) -> Result<T> {
-        let term = self.active_in().ok_or(Error::Standby)?;
-        Ok(self.attempts.root.of(family).with(term, self.runtime.clock.boot(), work))
+        self.with_attempt(self.attempts.root.of(family), work)
     }
 
     async fn root_status(&self, family: Family) -> Result<Value> {
@@ -148,14 +144,18 @@ impl Core {
         let entropy = &self.runtime.entropy;
         let made = given.is_none().then(|| entropy.base62(token::id::SERVICE_LENGTH));
         let otp = Zeroizing::new(given.or_else(|| made.clone()).unwrap_or_default());
-        let (term, now) = (self.active_in().ok_or(Error::Standby)?, self.runtime.clock.boot());
-        let begun = Begun { of: otp, term, now, entropy, request };
-        self.attempts.root.of(family).begin(begun, "root generation already in progress", |attempt| {
-            let mut answer = shown(family, Some(attempt), &config);
-            answer["otp"] = json!(made.unwrap_or_default());
-            tracing::warn!(nonce = answer["nonce"].as_str(), "an attempt to make a root token was begun");
-            answer
-        })
+        self.begin_attempt(
+            self.attempts.root.of(family),
+            otp,
+            request,
+            "root generation already in progress",
+            |attempt| {
+                let mut answer = shown(family, Some(attempt), &config);
+                answer["otp"] = json!(made.unwrap_or_default());
+                tracing::warn!(nonce = answer["nonce"].as_str(), "an attempt to make a root token was begun");
+                answer
+            },
+        )
     }
 
     async fn give_root_share(&self, family: Family, unsealed: &Unsealed, request: &Request) -> Result<Value> {
@@ -237,11 +237,11 @@ impl Core {
     /// Makes sure that the caller of a path without token has one, with `sudo` on that path.
     pub(super) async fn demand_sudo(&self, unsealed: &Unsealed, request: &Request) -> Result<()> {
         let mut txn = self.begin(unsealed);
-        let caller = self.authenticate(unsealed, &mut txn, request, false).await?.ok_or_else(Error::no_token)?;
-        let acl = self.acl(unsealed, &caller.entry.policies).await?;
-        let Request { operation, path, data, wrap_ttl, .. } = request;
-        let verdict = acl.check(&policy::Ask { operation: *operation, path, data, wrap_ttl: *wrap_ttl });
-        if verdict.allowed && verdict.sudo { Ok(()) } else { Err(Error::denied()) }
+        let caller = self.authenticate(unsealed, &mut txn, request, false).await?;
+        match self.authorize(unsealed, &mut txn, caller, request).await?.sudo {
+            true => Ok(()),
+            false => Err(Error::denied()),
+        }
     }
 
     pub(super) async fn present_seal(&self) -> Result<SealConfig> {

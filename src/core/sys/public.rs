@@ -293,25 +293,19 @@ impl Core {
     }
 
     async fn unauthenticated_mounts(&self) -> Result<Response> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         Ok(self.visible_mounts(&router, None))
     }
 
     async fn openapi_for_all(&self, request: &Request) -> Result<Response> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let router = self.router.get(self.raft.state(), &unsealed.keyring).await?;
         self.documents.get(&router, request, || self.openapi(&router, None, request))
     }
 
     async fn wrapping_lookup(&self, request: &Request) -> Result<Response> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let mut txn = self.begin(&unsealed);
         self.sys_wrapping(&unsealed, &mut txn, request, "wrapping/lookup").await
     }

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::Ask;
-use super::attempts::{Attempt, Begun, Family};
+use super::attempts::{Attempt, Family};
 use crate::core::sealing::bare;
 use crate::core::{Core, Error, Operation, Request, Response, Result, Unsealed};
 use crate::logical::route::{Field, Kind, Route, Verb};
@@ -227,9 +227,7 @@ impl Core {
 
     /// Serves the family that takes none: answers are bare.
     pub(super) async fn rekey_openly(&self, request: &Request) -> Result<Response> {
-        let unsealed = self.unsealed().await?;
-        self.active()?;
-        self.linearize().await?;
+        let unsealed = self.unsealed_and_active().await?;
         let what = request.path.strip_prefix("sys/rekey/").unwrap_or_default();
         let answer = self.rekey(Family::Open, what, request.operation, &unsealed, request).await?;
         Ok(answer.map_or_else(Response::empty, bare))
@@ -276,16 +274,13 @@ impl Core {
     }
 
     fn with_rekey<T>(&self, family: Family, work: impl FnOnce(&mut Option<Rekey>) -> T) -> Result<T> {
-        let term = self.active_in().ok_or(Error::Standby)?;
-        Ok(self.attempts.shares.of(family).with(term, self.runtime.clock.boot(), work))
+        self.with_attempt(self.attempts.shares.of(family), work)
     }
 
     async fn begin_rekey(&self, family: Family, request: &Request) -> Result<Value> {
         let config = self.present_seal().await?;
         let of = NewShares::read(family, request)?;
-        let (term, now) = (self.active_in().ok_or(Error::Standby)?, self.runtime.clock.boot());
-        let begun = Begun { of, term, now, entropy: &self.runtime.entropy, request };
-        self.attempts.shares.of(family).begin(begun, family.words().busy, |attempt| {
+        self.begin_attempt(self.attempts.shares.of(family), of, request, family.words().busy, |attempt| {
             tracing::warn!(nonce = attempt.nonce, "an attempt to replace the unseal shares was begun");
             shown(family, Some(attempt), &config)
         })

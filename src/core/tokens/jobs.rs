@@ -34,7 +34,7 @@ impl Core {
             match token::store::get(&mut txn, hash).await? {
                 Some(entry) if entry.is_expired(now) => {
                     let mut is_bare = true;
-                    for from in [keys::children(hash).to_vec(), cubbyholes.of(hash)] {
+                    for from in cubbyholes.and_children_of(hash) {
                         // Both ranges join the read set: what a request that was in time adds to them is not forgotten.
                         is_bare &= txn.scan_keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
                     }
@@ -72,7 +72,7 @@ impl Core {
                 tokio::task::yield_now().await;
                 if let Some(entry) = token::store::get(&mut txn, &child).await? {
                     let mut is_bare = true;
-                    for from in [keys::children(&child).to_vec(), cubbyholes.of(&child)] {
+                    for from in cubbyholes.and_children_of(&child) {
                         // Not of the read set, which would cost every node a search in `apply`: nothing is added any
                         // more, since whoever adds has the child's parent in its read set, and that is gone.
                         is_bare &= self.raft.state().keys(&from, &schema::prefix_end(&from), 1).await?.is_empty();
@@ -190,5 +190,10 @@ impl Cubbyholes {
     /// The prefix of one token's cubbyhole.
     fn of(&self, hash: &Hash) -> Vec<u8> {
         [&self.0[..], hex::encode(hash).as_bytes(), b"/"].concat()
+    }
+
+    /// The prefixes of all that a token may leave behind.
+    fn and_children_of(&self, hash: &Hash) -> [Vec<u8>; 2] {
+        [keys::children(hash).to_vec(), self.of(hash)]
     }
 }
